@@ -1,0 +1,1 @@
+"""Evidence to facts: opening a disk, collectors, crash analysis and blame."""

@@ -1,0 +1,488 @@
+"""The facts document: everything read from one machine, as one plain document, with no judgement in it.
+
+Collectors write it, rules read it, every face shows it, tests compare it. It is plain data (objects, lists,
+strings, integers, booleans, null): times are UTC ISO 8601 with `Z`, versions are four-part strings, addresses and
+64-bit values are lower-case hex strings with `0x`, sizes and counts are integers.
+
+Three rules hold everywhere:
+
+* an item that came from the evidence carries its `source` (or `sources`, a map from field to source);
+* what could not be read stands in `gaps`, addressed by path; `null` alone never means "could not be read";
+* the same disk gives the same document, whatever the container: lists are sorted, nothing depends on the clock.
+
+A path is `/section`, `/section/field` or, for lists, `/section/<name of the item>/field`; the item's name is
+given by `ITEM_NAME`. A `/` inside a name is written `~1` and a `~` is written `~0`, as in JSON pointers.
+A gap covers everything below its path.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NotRequired, TypedDict
+
+__all__ = [
+    "ITEM_NAME",
+    "SCHEMA",
+    "BootFacts",
+    "BootRecord",
+    "BugCheckDict",
+    "CrashDict",
+    "CrashSettings",
+    "Culprit",
+    "DriverFact",
+    "DumpDict",
+    "EventFact",
+    "Facts",
+    "FileFact",
+    "FilterFact",
+    "FrameDict",
+    "Gap",
+    "ModuleDict",
+    "RegistryFact",
+    "ServiceFact",
+    "Source",
+    "SystemFacts",
+    "UnloadedDict",
+    "UpdateFact",
+    "VolumeFact",
+    "Wants",
+    "add_gap",
+    "empty_facts",
+    "filetime_to_iso",
+    "hex64",
+    "path_of",
+    "source",
+]
+
+SCHEMA = "stopcode/facts/1"
+
+SourceKind = Literal["file", "key", "value", "record", "dump", "derived"]
+
+
+class Source(TypedDict):
+    r"""Where a fact came from, so that a reader can check it with another tool.
+
+    `path` is a path on the volume (`\\Windows\\System32\\drivers\\x.sys`), a registry path
+    (`SYSTEM\\ControlSet001\\Services\\x`), or a log; `detail` names the value, resource or record;
+    `offset` is the byte offset in the file named by `path`, where one is known.
+    """
+
+    kind: SourceKind
+    path: str
+    detail: NotRequired[str]
+    offset: NotRequired[int]
+
+
+class Gap(TypedDict):
+    """A place in the facts that could not be read, or was not collected, with the reason."""
+
+    path: str
+    reason: str
+
+
+class SystemFacts(TypedDict, total=False):
+    """/system: which machine this is. Each field's source stands in `sources` under its name."""
+
+    hostname: str
+    domain: str
+    product: str
+    edition: str
+    display_version: str
+    installation: Literal["client", "server", "server-core", "nano", "azure-local", "container-host", "other"]
+    role: Literal["workstation", "member", "domain-controller"]
+    arch: Literal["x64", "x86", "arm64"]
+    build: int
+    ubr: int
+    version: str
+    update_kb: str
+    update_date: str
+    update_kind: str
+    control_set: int
+    installed_at: str
+    timezone: str
+    last_shutdown: str
+    manufacturer: str
+    model: str
+    disk_as_of: str
+    sources: dict[str, Source]
+
+
+class ServiceFact(TypedDict, total=False):
+    """/services: one service key of the current control set. `start` is after StartOverride."""
+
+    name: str
+    display: str
+    type: str
+    start: Literal["boot", "system", "auto", "demand", "disabled"]
+    start_raw: Literal["boot", "system", "auto", "demand", "disabled"]
+    start_override: bool
+    error_control: Literal["ignore", "normal", "severe", "critical"]
+    image: str
+    image_path: str
+    group: str
+    tag: int
+    depends_on: list[str]
+    account: str
+    source: Source
+
+
+class DriverFact(TypedDict, total=False):
+    r"""/drivers: one driver file (a .sys under System32\\drivers, or any file a driver service names).
+
+    `file` is the lower-case base name, `path` the path on the Windows volume. `missing` is true when a service
+    names the file and it is not there. `timestamp` and `checksum` are the PE header's, hex.
+    """
+
+    file: str
+    path: str
+    service: str
+    services: list[str]
+    version: str
+    product_version: str
+    company: str
+    description: str
+    original_name: str
+    machine: Literal["x64", "x86", "arm64", "other"]
+    timestamp: str
+    checksum: str
+    size_of_image: int
+    size: int
+    modified: str
+    start: str
+    start_raw: str
+    group: str
+    missing: bool
+    on_branch: bool
+    source: Source
+
+
+class FilterFact(TypedDict, total=False):
+    """/filters: one class filter entry. `orphan` is true when no service or no file stands behind the name.
+
+    The item's name in paths is `<class>:<side>:<name>`.
+    """
+
+    item: str
+    class_name: str
+    class_guid: str
+    side: Literal["upper", "lower"]
+    name: str
+    position: int
+    orphan: bool
+    reason: str
+    source: Source
+
+
+class UpdateFact(TypedDict, total=False):
+    """/updates: one servicing package, or the cumulative update that build.UBR stands for.
+
+    `package` is the CBS identity; the derived entry of build.UBR has package `build <build>.<ubr>` and
+    `cumulative` true.
+    """
+
+    package: str
+    kb: str
+    state: str
+    state_code: int
+    installed_at: str
+    cumulative: bool
+    source: Source
+
+
+class RegistryFact(TypedDict, total=False):
+    r"""/registry: one value (or key) that a rule asked for. `key` uses `ControlSet` for the current set.
+
+    The item's name in paths is `<HIVE>\\<key>` or `<HIVE>\\<key>:<value>`.
+    """
+
+    item: str
+    hive: str
+    key: str
+    value: str
+    type: str
+    data: int | str | list[str]
+    source: Source
+
+
+class FileFact(TypedDict, total=False):
+    """/files: one file that a rule asked for by path or glob; `absent` is true when nothing matched a glob."""
+
+    path: str
+    glob: str
+    size: int
+    modified: str
+    version: str
+    sha256: str
+    first_bytes: str
+    absent: bool
+    source: Source
+
+
+class EventFact(TypedDict, total=False):
+    """/events: one event record. `data` maps the manifest's field names (or `0`, `1`, …) to text."""
+
+    item: str
+    log: str
+    provider: str
+    id: int
+    level: str
+    time: str
+    record: int
+    data: dict[str, str]
+    source: Source
+
+
+class BootRecord(TypedDict, total=False):
+    """One boot as the event log tells it: Kernel-General 12 opens it."""
+
+    started: str
+    build: str
+    ended: str
+    end: Literal["shutdown", "bugcheck", "unexpected", "running"]
+    source: Source
+
+
+class BootFacts(TypedDict, total=False):
+    """/boot: what the disk says of starting up."""
+
+    last_boot: str
+    boots: list[BootRecord]
+    last_bugcheck: dict[str, Any]
+    driver_missing: list[str]
+    pending_operations: int
+    pending_xml: bool
+    sources: dict[str, Source]
+
+
+class CrashSettings(TypedDict, total=False):
+    """/crash_settings: what Windows was told to do when it crashes (CrashControl and the page files)."""
+
+    enabled: Literal["none", "complete", "active", "kernel", "small", "automatic", "other"]
+    dump_file: str
+    minidump_dir: str
+    dedicated_dump_file: str
+    overwrite: bool
+    auto_reboot: bool
+    paging_files: list[str]
+    sources: dict[str, Source]
+
+
+class VolumeFact(TypedDict, total=False):
+    """/volumes: one volume of the image. `role` is what stopcode takes it for."""
+
+    index: int
+    offset: int
+    size: int
+    filesystem: str
+    label: str
+    serial: str
+    role: Literal["windows", "system", "other"]
+
+
+class BugCheckDict(TypedDict):
+    """The stop code: `code` masked ("0x7e"), `code_raw` as stored, parameters with their meanings."""
+
+    code: str
+    code_raw: str
+    name: str
+    parameters: list[dict[str, str]]
+
+
+class DumpDict(TypedDict, total=False):
+    """The dump file: `kind` is the DumpType's word; `complete` is false when the file is cut."""
+
+    path: str
+    kind: str
+    type: int
+    size: int
+    complete: bool
+    where: Literal["memory-dmp", "minidump", "pagefile", "live-kernel", "wer", "file"]
+
+
+class ModuleDict(TypedDict, total=False):
+    """One loaded module. `on_disk` tells whether the disk's file of that name is this very build."""
+
+    name: str
+    path: str
+    base: str
+    size: int
+    timestamp: str
+    checksum: str
+    version: str
+    on_disk: Literal["same", "different", "missing", "unreadable", "not-checked"]
+
+
+class UnloadedDict(TypedDict):
+    """One entry of the kernel's table of unloaded drivers; names are cut at 12 characters in small dumps."""
+
+    name: str
+    start: str
+    end: str
+
+
+class FrameDict(TypedDict, total=False):
+    """One frame of the stack; `method` and `confidence` are the labels of docs/crash.md."""
+
+    ip: str
+    sp: str
+    module: str | None
+    offset: str
+    symbol: str
+    method: str
+    confidence: Literal["exact", "likely", "guess"]
+    image: Literal["dump", "disk", "folder"]
+
+
+class Culprit(TypedDict):
+    """The verdict on one crash, with the reasons that a person can check."""
+
+    kind: Literal["driver", "hardware", "manual", "boot", "process", "unknown"]
+    module: str | None
+    confidence: Literal["high", "medium", "low", "none"]
+    because: list[str]
+    against: list[str]
+    others: list[str]
+
+
+class CrashDict(TypedDict, total=False):
+    """/crashes: one analysed dump. The item's name in paths is the dump's path."""
+
+    item: str
+    dump: DumpDict
+    bugcheck: BugCheckDict
+    time: str
+    uptime_s: float
+    booted_at: str
+    latest: bool
+    os: dict[str, Any]
+    build: int
+    processors: int
+    machine: str
+    process: str
+    context: dict[str, Any]
+    stack: list[FrameDict]
+    modules: list[ModuleDict]
+    module_count: int
+    unloaded: list[UnloadedDict]
+    culprit: Culprit
+    gaps: list[str]
+    source: Source
+
+
+class Facts(TypedDict):
+    """The whole document."""
+
+    schema: str
+    system: SystemFacts
+    volumes: list[VolumeFact]
+    drivers: list[DriverFact]
+    services: list[ServiceFact]
+    filters: list[FilterFact]
+    updates: list[UpdateFact]
+    registry: list[RegistryFact]
+    files: list[FileFact]
+    events: list[EventFact]
+    boot: BootFacts
+    crash_settings: CrashSettings
+    crashes: list[CrashDict]
+    storage: dict[str, Any]
+    security: dict[str, Any]
+    gaps: list[Gap]
+
+
+#: Which field names an item of a list section, in paths.
+ITEM_NAME: dict[str, str] = {
+    "drivers": "file",
+    "services": "name",
+    "filters": "item",
+    "updates": "package",
+    "registry": "item",
+    "files": "path",
+    "events": "item",
+    "crashes": "item",
+}
+
+
+@dataclass(slots=True)
+class Wants:
+    """What the loaded rules look at, so that collectors take just that.
+
+    Attributes:
+        files: globs of paths on the Windows volume; `%SystemRoot%` stands for the Windows folder.
+        registry: (hive, key, value) triples; key paths use `ControlSet` for the current set, value "" means
+            "does the key exist".
+        events: (log, provider, event id) triples.
+        filter_classes: device classes whose filters are read, by name or GUID; the storage classes always are.
+
+    """
+
+    files: set[str] = field(default_factory=set)
+    registry: set[tuple[str, str, str]] = field(default_factory=set)
+    events: set[tuple[str, str, int]] = field(default_factory=set)
+    filter_classes: set[str] = field(default_factory=set)
+
+
+def empty_facts() -> Facts:
+    """Return a document in which everything was read and nothing was there."""
+    return {
+        "schema": SCHEMA,
+        "system": {},
+        "volumes": [],
+        "drivers": [],
+        "services": [],
+        "filters": [],
+        "updates": [],
+        "registry": [],
+        "files": [],
+        "events": [],
+        "boot": {},
+        "crash_settings": {},
+        "crashes": [],
+        "storage": {},
+        "security": {},
+        "gaps": [],
+    }
+
+
+def path_of(*parts: str) -> str:
+    """Join parts into a facts path, escaping `~` and `/` inside names."""
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def add_gap(facts: Facts, path: str, reason: str) -> None:
+    """Note that a place could not be read; the first reason given for a path stays."""
+    if not any(gap["path"] == path for gap in facts["gaps"]):
+        facts["gaps"].append({"path": path, "reason": reason})
+
+
+def source(kind: SourceKind, path: str, *, detail: str | None = None, offset: int | None = None) -> Source:
+    """Make a source; fields that are not known are left out."""
+    made: Source = {"kind": kind, "path": path}
+    if detail is not None:
+        made["detail"] = detail
+    if offset is not None:
+        made["offset"] = offset
+    return made
+
+
+def hex64(value: int) -> str:
+    """Write an address or a 64-bit value as the document wants it."""
+    return f"{value:#x}"
+
+
+_FILETIME_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
+
+
+def filetime_to_iso(filetime: int) -> str | None:
+    """Turn a FILETIME (100 ns since 1601-01-01 UTC) into ISO 8601 with microseconds, or None when it is no time."""
+    if filetime <= 0:
+        return None
+    try:
+        moment = _FILETIME_EPOCH + timedelta(microseconds=filetime // 10)
+    except OverflowError:
+        return None
+    text = moment.strftime("%Y-%m-%dT%H:%M:%S")
+    if moment.microsecond:
+        text += f".{moment.microsecond:06d}".rstrip("0")
+    return text + "Z"

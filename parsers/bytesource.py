@@ -1,0 +1,162 @@
+"""Random access to bytes: the one way every parser reads.
+
+A source is a file, a stretch of a disk, a file inside a file system, or plain bytes. Reads are bounded: a read
+past the end gives fewer bytes, never an error; a place that is there and cannot be read raises `ReadError`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO, Protocol, runtime_checkable
+
+from parsers.errors import TruncatedError
+
+__all__ = ["ByteSource", "BytesSource", "FileSource", "StreamSource", "WindowSource", "read_exact"]
+
+
+@runtime_checkable
+class ByteSource(Protocol):
+    """Random access to bytes.
+
+    Attributes:
+        size: length in bytes.
+
+    """
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        ...
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes from `offset`; fewer only at the end.
+
+        Raises:
+            ReadError: the place exists and cannot be read.
+
+        """
+        ...
+
+
+class BytesSource:
+    """Plain bytes."""
+
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+        self._data = bytes(data)
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return len(self._data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes from `offset`."""
+        if offset < 0 or length <= 0:
+            return b""
+        return self._data[offset : offset + length]
+
+
+class FileSource:
+    """A file on the machine stopcode runs on, opened read-only; every byte read is counted.
+
+    Attributes:
+        bytes_read: bytes read so far.
+        requests: reads so far.
+
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file = self.path.open("rb", buffering=0)
+        self._size = self._file.seek(0, os.SEEK_END)
+        self.bytes_read = 0
+        self.requests = 0
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes from `offset`."""
+        if offset < 0 or length <= 0 or offset >= self._size:
+            return b""
+        self._file.seek(offset)
+        wanted = min(length, self._size - offset)
+        parts: list[bytes] = []
+        while wanted > 0:
+            part = self._file.read(wanted)
+            if not part:
+                break
+            parts.append(part)
+            wanted -= len(part)
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        self.bytes_read += len(data)
+        self.requests += 1
+        return data
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> FileSource:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class StreamSource:
+    """A seekable binary stream (dissect's, or any other)."""
+
+    def __init__(self, stream: BinaryIO, size: int | None = None) -> None:
+        self._stream = stream
+        self._size = stream.seek(0, os.SEEK_END) if size is None else size
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes from `offset`."""
+        if offset < 0 or length <= 0 or offset >= self._size:
+            return b""
+        self._stream.seek(offset)
+        return self._stream.read(min(length, self._size - offset))
+
+
+class WindowSource:
+    """A stretch of another source, with offsets of its own."""
+
+    def __init__(self, source: ByteSource, offset: int, size: int) -> None:
+        self._source = source
+        self._offset = offset
+        self._size = max(0, min(size, source.size - offset))
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes from `offset` of the window."""
+        if offset < 0 or length <= 0 or offset >= self._size:
+            return b""
+        return self._source.read_at(self._offset + offset, min(length, self._size - offset))
+
+
+def read_exact(source: ByteSource, offset: int, length: int, *, format: str) -> bytes:
+    """Return exactly `length` bytes from `offset`.
+
+    Raises:
+        TruncatedError: the source ends before.
+
+    """
+    data = source.read_at(offset, length)
+    if len(data) != length:
+        raise TruncatedError(
+            format, "ends too early", offset=offset, expected=f"{length} bytes", found=f"{len(data)} bytes"
+        )
+    return data

@@ -1,0 +1,80 @@
+"""Every limit against hostile input, by name; each has a test that hits it.
+
+A count or a length that a file claims is first held against what the file has; these limits stand where the
+file alone cannot say what is sane.
+"""
+
+from __future__ import annotations
+
+from parsers.errors import FormatError, TruncatedError
+
+__all__ = [
+    "MAX_DRIVER_LIST",
+    "MAX_HIVE_BYTES",
+    "MAX_HIVE_DEPTH",
+    "MAX_LOADED_MODULES",
+    "MAX_PE_HEADERS",
+    "MAX_PROCESSORS",
+    "MAX_REGISTRY_VALUE",
+    "MAX_STACK_FRAMES",
+    "MAX_STACK_SCAN_BYTES",
+    "MAX_STRING_CHARS",
+    "MAX_UNLOADED_DRIVERS",
+    "MAX_UNWIND_CHAIN",
+    "MAX_VERSION_RESOURCE",
+    "require",
+    "require_count",
+]
+
+#: Entries walked in PsLoadedModuleList before the list is called endless (crash-dump practice: about 250).
+MAX_LOADED_MODULES = 2048
+#: Entries of a triage dump's driver list.
+MAX_DRIVER_LIST = 4096
+#: Entries of the kernel's table of unloaded drivers (the kernel keeps 50).
+MAX_UNLOADED_DRIVERS = 64
+#: Processors a dump header may claim (Windows supports 2,048).
+MAX_PROCESSORS = 2048
+#: UTF-16 code units of one name in a dump.
+MAX_STRING_CHARS = 1024
+#: Bytes of a kernel stack that a scan looks at (the largest stack the kernel gives is 96 KiB on x64).
+MAX_STACK_SCAN_BYTES = 0x20000
+#: Frames of one stack.
+MAX_STACK_FRAMES = 256
+#: Chained UNWIND_INFO records of one function.
+MAX_UNWIND_CHAIN = 32
+#: Bytes of PE headers before the first section.
+MAX_PE_HEADERS = 0x10000
+#: Bytes of one version resource.
+MAX_VERSION_RESOURCE = 0x10000
+#: Bytes of one registry hive (the largest seen in the field is below 512 MiB).
+MAX_HIVE_BYTES = 2 << 30
+#: Depth of keys in a hive (Windows allows 512).
+MAX_HIVE_DEPTH = 512
+#: Bytes of one registry value that a collector takes.
+MAX_REGISTRY_VALUE = 16 << 20
+
+
+def require(data: bytes, length: int, *, format: str, offset: int) -> bytes:
+    """Return `data` when it holds at least `length` bytes.
+
+    Raises:
+        TruncatedError: fewer bytes are there than the structure at `offset` needs.
+
+    """
+    if len(data) < length:
+        raise TruncatedError(
+            format, "ends too early", offset=offset, expected=f"{length} bytes", found=f"{len(data)} bytes"
+        )
+    return data
+
+
+def require_count(count: int, limit: int, *, format: str, what: str, offset: int | None = None) -> int:
+    """Return `count` when it lies between 0 and `limit`.
+
+    Raises:
+        FormatError: the count is negative or above the limit.
+
+    """
+    if not 0 <= count <= limit:
+        raise FormatError(format, f"{what} out of range", offset=offset, expected=f"0..{limit}", found=count)
+    return count

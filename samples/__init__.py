@@ -1,0 +1,1 @@
+"""Builders of synthetic Windows disks and crash dumps; they share no layout with `parsers`."""
