@@ -65,7 +65,8 @@ fixtures: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m samples.unpack
-	$(BIN)/python -m benchmarks
+	@test -x $(VENV)-bench/bin/vol || { $(PYTHON) -m venv $(VENV)-bench && $(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt; }
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 fuzz: $(VENV)/.dev
 	@$(BIN)/python -m samples.unpack
@@ -75,8 +76,9 @@ lock:
 	uv pip compile requirements/build.in --universal --generate-hashes --python-version 3.11 --quiet -o requirements/build.txt
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet -o requirements/run.txt
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --quiet -o requirements/dev.txt
+	uv pip compile pyproject.toml --extra bench --universal --python-version 3.11 --generate-hashes --quiet -o requirements/bench.txt
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find samples/built -type f ! -name '*.xz' ! -name 'README.md' -delete
