@@ -10,7 +10,6 @@ import hashlib
 import lzma
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,10 +21,6 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("STOPCODE_SHARED", ROOT.parent / "shared")).resolve()
 REQUIRE = os.environ.get("STOPCODE_REQUIRE") == "1"
 FIXTURES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stopcode" / "fixtures"
-
-# The repository root holds samples/ and benchmarks/, which are not installed.
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
 
 settings.register_profile("short", max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("long", max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
