@@ -13,6 +13,11 @@ __all__ = [
     "MAX_HIVE_BYTES",
     "MAX_HIVE_DEPTH",
     "MAX_LOADED_MODULES",
+    "MAX_PDATA_EMPTY_RUN",
+    "MAX_PDATA_ROWS",
+    "MAX_PE_EXPORTS",
+    "MAX_PE_EXPORT_BYTES",
+    "MAX_PE_EXPORT_NAME",
     "MAX_PE_HEADERS",
     "MAX_PROCESSORS",
     "MAX_REGISTRY_VALUE",
@@ -21,6 +26,7 @@ __all__ = [
     "MAX_STRING_CHARS",
     "MAX_UNLOADED_DRIVERS",
     "MAX_UNWIND_CHAIN",
+    "MAX_VERSION_NODES",
     "MAX_VERSION_RESOURCE",
     "require",
     "require_count",
@@ -44,6 +50,18 @@ MAX_STACK_FRAMES = 256
 MAX_UNWIND_CHAIN = 32
 #: Bytes of PE headers before the first section.
 MAX_PE_HEADERS = 0x10000
+#: Rows of one function table (the largest seen in the field, Chromium's, has about 500,000).
+MAX_PDATA_ROWS = 1 << 20
+#: Empty rows in a row of a function table that a lookup steps over.
+MAX_PDATA_EMPTY_RUN = 4096
+#: Exports of one image (ordinals have 16 bits).
+MAX_PE_EXPORTS = 0x10000
+#: Bytes of one export directory with its names (the kernel's has about 100 KiB).
+MAX_PE_EXPORT_BYTES = 16 << 20
+#: Bytes of one export's name (decorated C++ names reach 4,096).
+MAX_PE_EXPORT_NAME = 4096
+#: Nodes under one node of a version resource.
+MAX_VERSION_NODES = 1024
 #: Bytes of one version resource.
 MAX_VERSION_RESOURCE = 0x10000
 #: Bytes of one registry hive (the largest seen in the field is below 512 MiB).
