@@ -9,10 +9,14 @@ from __future__ import annotations
 from parsers.errors import FormatError, TruncatedError
 
 __all__ = [
+    "MAX_BITMAP_BITS",
+    "MAX_DATA_BLOCKS",
     "MAX_DRIVER_LIST",
+    "MAX_DUMP_RANGES",
     "MAX_HIVE_BYTES",
     "MAX_HIVE_DEPTH",
     "MAX_LOADED_MODULES",
+    "MAX_OVERLAP_COMPARED",
     "MAX_PDATA_EMPTY_RUN",
     "MAX_PDATA_ROWS",
     "MAX_PE_EXPORTS",
@@ -20,10 +24,13 @@ __all__ = [
     "MAX_PE_EXPORT_NAME",
     "MAX_PE_HEADERS",
     "MAX_PROCESSORS",
+    "MAX_PROTOTYPE_DEPTH",
     "MAX_REGISTRY_VALUE",
+    "MAX_SECONDARY_BLOBS",
     "MAX_STACK_FRAMES",
     "MAX_STACK_SCAN_BYTES",
     "MAX_STRING_CHARS",
+    "MAX_TRIAGE_IN_MEMORY",
     "MAX_UNLOADED_DRIVERS",
     "MAX_UNWIND_CHAIN",
     "MAX_VERSION_NODES",
@@ -70,6 +77,20 @@ MAX_HIVE_BYTES = 2 << 30
 MAX_HIVE_DEPTH = 512
 #: Bytes of one registry value that a collector takes.
 MAX_REGISTRY_VALUE = 16 << 20
+#: Entries of a triage dump's table of memory blocks (real dumps hold at most 5,000).
+MAX_DATA_BLOCKS = 1 << 17
+#: Bytes of overlapping memory blocks that are compared with each other.
+MAX_OVERLAP_COMPARED = 1 << 20
+#: Bytes of a triage dump that are read at once and kept; a larger one is read piece by piece.
+MAX_TRIAGE_IN_MEMORY = 16 << 20
+#: Pages that a dump's bitmap may describe: 16 TiB of RAM, a bitmap of 512 MiB.
+MAX_BITMAP_BITS = 1 << 32
+#: Page ranges of a dump of type 8, 9 or 0xA.
+MAX_DUMP_RANGES = 1 << 20
+#: Blobs of secondary data behind a dump (real dumps hold at most 42).
+MAX_SECONDARY_BLOBS = 4096
+#: Prototype page-table entries followed from one address.
+MAX_PROTOTYPE_DEPTH = 2
 
 
 def require(data: bytes, length: int, *, format: str, offset: int) -> bytes:

@@ -1,0 +1,74 @@
+"""Secondary data ("DumpBlob"): what drivers and the kernel append to a dump in their bug check callbacks.
+
+A chain of tagged blobs; alignment is not guaranteed, tags may repeat, and kernel-written triage dumps go on with
+zeros or stale bytes behind the chain. Source: `can1357/selene: resources/sdk/nt` (`_DUMP_BLOB_HEADER`) and
+measurement on real triage dumps.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from parsers.bytesource import ByteSource
+from parsers.limits import MAX_SECONDARY_BLOBS
+
+__all__ = ["REPORTED_BUILD_TAG", "SecondaryBlob", "read_reported_build", "read_secondary"]
+
+#: The kernel's blob that names the build Windows displays (inferred: it agrees in 30 of 30 real dumps).
+REPORTED_BUILD_TAG = "2b88b710-1c93-4f7c-b06c-655ecc50decc"
+
+_FILE_HEADER = struct.Struct("<8sII")
+_BLOB_HEADER = struct.Struct("<I16sIII")
+_GUID = struct.Struct("<IHH8s")
+
+
+class SecondaryBlob(NamedTuple):
+    """One blob.
+
+    Attributes:
+        tag: its GUID, lower case.
+        offset: file offset of its data.
+        size: bytes of data.
+
+    """
+
+    tag: str
+    offset: int
+    size: int
+
+
+def _guid(raw: bytes) -> str:
+    first, second, third, rest = _GUID.unpack(raw)
+    return f"{first:08x}-{second:04x}-{third:04x}-{rest[:2].hex()}-{rest[2:].hex()}"
+
+
+def read_secondary(source: ByteSource, offset: int) -> list[SecondaryBlob]:
+    """Return the blobs of the chain at a file offset; empty when there is none; ends where the chain breaks."""
+    head = source.read_at(offset, _FILE_HEADER.size)
+    if len(head) < _FILE_HEADER.size or head[:8] != b"DumpBlob" or head[8:12] != b"\x10\0\0\0":
+        return []
+    at = offset + _FILE_HEADER.size
+    blobs: list[SecondaryBlob] = []
+    while len(blobs) < MAX_SECONDARY_BLOBS:
+        raw = source.read_at(at, _BLOB_HEADER.size)
+        if len(raw) < _BLOB_HEADER.size:
+            break
+        size, tag, length, before, after = _BLOB_HEADER.unpack(raw)
+        data_at = at + size + before
+        if size != _BLOB_HEADER.size or data_at + length > source.size:
+            break
+        blobs.append(SecondaryBlob(_guid(tag), data_at, length))
+        at = data_at + length + after
+    return blobs
+
+
+def read_reported_build(source: ByteSource, blobs: list[SecondaryBlob]) -> int | None:
+    """Return the build number that Windows displays, where the kernel's blob is present and sane."""
+    for blob in blobs:
+        if blob.tag == REPORTED_BUILD_TAG and blob.size >= 8:
+            data = source.read_at(blob.offset, 8)
+            build = int.from_bytes(data[4:6], "little")
+            if data[:4] == b"\x5a\x62\x02\x00" and build >= 2195:
+                return build
+    return None
