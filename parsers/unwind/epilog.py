@@ -262,12 +262,20 @@ def _leaves(image: CodeImage, row: RuntimeFunction, target: int) -> bool:
         StopcodeError: the unwind data that tells is not there.
 
     """
+    primary, info = primary_of(image, row)
+    if target == primary.begin:
+        # A function that calls itself at its very end, from any of its parts. A loop back to its first instruction
+        # is the same to the stack: nothing is pushed there yet (unless the part starts inside a frame).
+        return not _undoes_at_start(info)
     if row.begin <= target < row.end:
-        # A function may call itself at its very end; any other place inside is a loop or a branch.
-        return target == row.begin and read_unwind_info(image, row.unwind).chained is None
+        return False
     if not 0 <= target < image.size:
         return True
     other = image.function_at(target)
     if other is None:
         return True
-    return primary_of(image, other)[0].begin != primary_of(image, row)[0].begin
+    return primary_of(image, other)[0].begin != primary.begin
+
+
+def _undoes_at_start(info: UnwindInfo) -> bool:
+    return any(info.prolog_size == 0 or code.offset == 0 for code in info.codes)

@@ -15,8 +15,7 @@ from typing import Literal
 
 from parsers.errors import FormatError, ReadError
 from parsers.limits import MAX_UNWIND_CHAIN
-from parsers.pe_pdata import RuntimeFunction
-from parsers.unwind.epilog import Epilog, code_at, epilog_by_code, epilog_by_descriptor
+from parsers.unwind.epilog import Epilog, epilog_by_code, epilog_by_descriptor
 from parsers.unwind.image import CodeImage, MemoryReader
 from parsers.unwind.registers import REGISTER_NAMES, VOLATILE, Registers
 from parsers.unwind.unwind_info import (
@@ -52,8 +51,8 @@ class Step:
             part's); None for a leaf.
         trap: the caller was interrupted, not calling: pass `interrupted=True` for its own step.
         certain: False when something that could contradict this step is not there (code bytes that tell an
-            epilog), or the row is known to be empty over code that pushes (hand-written assembler whose language
-            handler restores the registers).
+            epilog), or the row has a language handler and no codes: hand-written assembler whose frames only that
+            handler knows.
 
     """
 
@@ -99,7 +98,7 @@ def unwind_frame(regs: Registers, image: CodeImage, memory: MemoryReader, *, int
             frame.run_epilog(epilog, info)
             return frame.step("machine-frame" if frame.trap else "epilog", row.begin)
     offset = rva - row.begin
-    if offset and _is_empty_over_pushes(image, row, info):
+    if offset and _handler_knows(info):
         frame.certain = False
     frame.undo(info, offset)
     if not frame.trap:
@@ -107,14 +106,10 @@ def unwind_frame(regs: Registers, image: CodeImage, memory: MemoryReader, *, int
     return frame.step("machine-frame" if frame.trap else "unwind", row.begin)
 
 
-def _is_empty_over_pushes(image: CodeImage, row: RuntimeFunction, info: UnwindInfo) -> bool:
-    # Seen in OpenSSL's assembler (cryptography's _rust.pyd): such a row's handler, not its codes, knows the frame.
-    if info.codes or info.prolog_size or info.chained or not info.flags & FLAG_EXCEPTION_HANDLER:
-        return False
-    code = code_at(image, row.begin, 4)
-    skip = 1 if code[:1] and 0x40 <= code[0] <= 0x4F else 0
-    pushes = len(code) > skip and 0x50 <= code[skip] <= 0x57
-    return pushes or code[:3] in (b"\x48\x83\xec", b"\x48\x81\xec") or code[:3] == b"\x48\x8b\xc4"
+def _handler_knows(info: UnwindInfo) -> bool:
+    # A function that needs a handler calls others and so needs a frame; a row that has the handler and no codes is
+    # hand-written assembler whose handler restores the registers (OpenSSL's, in cryptography's _rust.pyd).
+    return not info.codes and info.chained is None and bool(info.flags & FLAG_EXCEPTION_HANDLER)
 
 
 class _Frame:
