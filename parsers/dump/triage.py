@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from parsers.bytesource import ByteSource
 from parsers.diagnostics import Diagnostics
-from parsers.dump.blocks import Block, BlockMemory
+from parsers.dump.blocks import BlockMemory
+from parsers.dump.extents import Extent
 from parsers.dump.header import DumpHeader
 from parsers.dump.kdbg import KdDebuggerData
 from parsers.dump.layouts import TRIAGE_DUMP32, TRIAGE_DUMP64
@@ -96,20 +97,20 @@ class TriageDump:
         self.kdbg = self._read_kdbg(dump_header.kd_debugger_data_block)
         self.blocks = self._read_blocks()
         stack_and_tables = [
-            Block(header.top_of_stack, header.size_of_call_stack, header.call_stack_offset),
-            Block(dump_header.kd_debugger_data_block or 0, header.debugger_data_size, header.debugger_data_offset),
-            Block(header.data_page_address, header.data_page_size, header.data_page_offset),
+            Extent(header.top_of_stack, header.size_of_call_stack, header.call_stack_offset),
+            Extent(dump_header.kd_debugger_data_block or 0, header.debugger_data_size, header.debugger_data_offset),
+            Extent(header.data_page_address, header.data_page_size, header.data_page_offset),
         ]
         self.prcb = self._copy(header.prcb_offset, "SizePrcb")
         self.thread = self._copy(header.thread_offset, "SizeEThread")
         self.process = self._copy(header.process_offset, "SizeEProcess")
-        known = self.blocks + [block for block in stack_and_tables if block.address and block.offset]
+        known = self.blocks + [block for block in stack_and_tables if block.start and block.place]
         memory: Memory = BlockMemory(source, known, diagnostics, pointer_size=self._pointer_size)
         self.thread_address = self._pointer_in(self.prcb, "OffsetPrcbCurrentThread")
         self.process_address = self._pointer_in(self.thread, "OffsetKThreadApcProcess")
         self.prcb_address = self._find_prcb(memory)
         copies = [
-            Block(address, len(data), offset)
+            Extent(address, len(data), offset)
             for address, data, offset in (
                 (self.prcb_address, self.prcb, header.prcb_offset),
                 (self.thread_address, self.thread, header.thread_offset),
@@ -139,7 +140,7 @@ class TriageDump:
             return False
         return True
 
-    def _read_blocks(self) -> list[Block]:
+    def _read_blocks(self) -> list[Extent]:
         """Read the table of memory blocks, as far as the file and the limit go."""
         header, layout = self.header, _BLOCK64 if self._wide else _BLOCK32
         count = header.data_blocks_count
@@ -152,14 +153,14 @@ class TriageDump:
         data = self._source.read_at(header.data_blocks_offset, count * layout.size)
         limit = 1 << (64 if self._wide else 32)
         rows = layout.iter_unpack(data[: len(data) - len(data) % layout.size])
-        blocks: list[Block] = []
+        blocks: list[Extent] = []
         beyond = 0
         for first, second, third in rows:
             address, offset, size = first, second, third
             if address + size > limit:
                 continue
             beyond += offset + size > self._source.size
-            blocks.append(Block(address, size, offset))
+            blocks.append(Extent(address, size, offset))
         if beyond:
             self.complete = False
             self._diagnostics.warning("dump.blocks-cut", f"{beyond} memory blocks lie behind the end of the file")

@@ -1,0 +1,227 @@
+"""Page tables: from virtual to physical addresses on x64, x86 and ARM64, as Windows uses them.
+
+Entries that are not valid are read as Windows reads them: a page in transition is still in memory and is given; a
+prototype entry is followed; the others say why nothing can be read. Sources: `volatilityfoundation/volatility:
+plugins/overlays/windows` (_MMPTE_*), `volatilityfoundation/volatility3: framework/layers/intel.py`,
+`ufrisk/MemProcFS: vmm/mm/mm_arm64.c`, the processor manuals.
+"""
+
+from __future__ import annotations
+
+from typing import NewType
+
+from parsers.dump.memory import NO_PAGE_TABLE, NOT_PRESENT, PAGED_OUT, unreadable
+from parsers.dump.physical import PAGE_SIZE, PhysicalAddress, PhysicalMemory
+from parsers.errors import ReadError
+from parsers.limits import MAX_PROTOTYPE_DEPTH
+
+__all__ = ["Arm64Paging", "Paging", "VirtualAddress", "X64Paging", "X86PaePaging", "X86Paging"]
+
+VirtualAddress = NewType("VirtualAddress", int)
+
+_VALID = 1
+_LARGE = 1 << 7
+_PROTOTYPE = 1 << 10
+_TRANSITION = 1 << 11
+_SWIZZLE = 1 << 4
+#: Builds before Windows 10 number page files in bits 4:1 of an entry, later ones in bits 15:12.
+_WINDOWS_10 = 10240
+#: Prototype entries whose address is this mean: the answer is in the process's tree of address ranges.
+_ASK_VAD = 0xFFFFFFFF0000
+
+
+class Paging:
+    """Translation with one set of page tables.
+
+    Args:
+        physical: where the tables lie.
+        directory: DirectoryTableBase; flag bits (PCID, ASID) are masked off.
+        build: build number; tells the form of entries that are not valid.
+        limit: first page number behind the installed memory, where known: entries in transition carry a mask above
+            it on kernels with the L1TF mitigation.
+
+    """
+
+    def __init__(self, physical: PhysicalMemory, directory: int, *, build: int = 0, limit: int | None = None) -> None:
+        self._physical = physical
+        self._directory = directory
+        self._build = build
+        self._known = (1 << (limit - 1).bit_length()) - 1 if limit else (1 << 33) - 1
+
+    def translate(self, address: VirtualAddress) -> PhysicalAddress:
+        """Return the physical address.
+
+        Raises:
+            ReadError: not present, paged out, or a page table is not in the dump.
+
+        """
+        raise NotImplementedError
+
+    def _entry(self, table: int, index: int, width: int, address: int) -> int:
+        """Read one entry of a table."""
+        try:
+            return int.from_bytes(self._physical.read(table + index * width, width), "little")
+        except ReadError as error:
+            raise unreadable(address, NO_PAGE_TABLE, error.message) from error
+
+    def _transition(self, entry: int, frame_mask: int) -> int:
+        """Return the physical address of a page in transition."""
+        number = (entry & frame_mask) // PAGE_SIZE
+        return (number if entry & _SWIZZLE and self._build >= _WINDOWS_10 else number & self._known) * PAGE_SIZE
+
+    def _software(self, entry: int, address: int, table: bool) -> ReadError:
+        """Return why an entry that is neither valid nor in transition nor a prototype gives nothing."""
+        if entry == 0:
+            return unreadable(address, NOT_PRESENT)
+        allocated = self._build < _WINDOWS_10 or entry & 0x4
+        if entry >> 32 == 0 or not allocated:
+            return unreadable(address, NOT_PRESENT, "demand zero")
+        number = entry >> 1 & 0xF if self._build < _WINDOWS_10 else entry >> 12 & 0xF
+        return unreadable(address, PAGED_OUT, ("its page table, " if table else "") + f"page file {number}")
+
+
+class X64Paging(Paging):
+    """x64 with four levels, or five (LA57)."""
+
+    def __init__(
+        self,
+        physical: PhysicalMemory,
+        directory: int,
+        *,
+        build: int = 0,
+        limit: int | None = None,
+        levels: int = 4,
+    ) -> None:
+        super().__init__(physical, directory, build=build, limit=limit)
+        self.levels = levels
+        self._top = 12 + 9 * (levels - 1)
+        # Windows' own page numbers are 36 bits wide with four levels; the bits above are its working-set data.
+        self._frame = 0x0000FFFFFFFFF000 if levels == 4 else 0x000FFFFFFFFFF000
+
+    def translate(self, address: VirtualAddress) -> PhysicalAddress:
+        """Return the physical address; raises ReadError."""
+        return self._walk(address, 0)
+
+    def _walk(self, address: int, depth: int) -> PhysicalAddress:
+        sign = address >> (self._top + 8)
+        if sign not in (0, (1 << (64 - self._top - 8)) - 1):
+            raise unreadable(address, NOT_PRESENT, "not a canonical address")
+        table = self._directory & 0x000FFFFFFFFFF000
+        for shift in range(self._top, 11, -9):
+            entry = self._entry(table, address >> shift & 0x1FF, 8, address)
+            inside = (1 << shift) - 1
+            if entry & _VALID:
+                if shift in (21, 30) and entry & _LARGE:
+                    return PhysicalAddress((entry & self._frame & ~inside) | (address & inside))
+                table = entry & self._frame
+            else:
+                table = self._invalid(entry, address, shift, depth)
+        return PhysicalAddress(table | (address & 0xFFF))
+
+    def _invalid(self, entry: int, address: int, shift: int, depth: int) -> int:
+        """Return the frame that an entry which is not valid still names, or raise ReadError."""
+        if entry & _PROTOTYPE:
+            if shift != 12:
+                raise unreadable(address, NOT_PRESENT, "prototype entry in a directory")
+            return self._prototype(entry, address, depth)
+        if entry & _TRANSITION:
+            return self._transition(entry, 0x0000FFFFFFFFF000)
+        raise self._software(entry, address, shift != 12)
+
+    def _prototype(self, entry: int, address: int, depth: int) -> int:
+        """Follow a prototype entry: the shared page's own entry lies in paged pool."""
+        place = entry >> 16
+        if place == _ASK_VAD or depth >= MAX_PROTOTYPE_DEPTH:
+            raise unreadable(address, NOT_PRESENT, "prototype entry without an address")
+        if place >> 47:
+            place |= 0xFFFF000000000000
+        try:
+            shared = int.from_bytes(self._physical.read(self._walk(place, depth + 1), 8), "little")
+        except ReadError as error:
+            raise unreadable(address, NO_PAGE_TABLE, f"prototype entry: {error.message}") from error
+        if shared & _VALID:
+            return shared & self._frame
+        if shared & _PROTOTYPE:
+            raise unreadable(address, NOT_PRESENT, "in a file on the disk")
+        if shared & _TRANSITION:
+            return self._transition(shared, 0x0000FFFFFFFFF000)
+        raise self._software(shared, address, False)
+
+
+class X86PaePaging(Paging):
+    """x86 with physical address extension: three levels, entries of 8 bytes."""
+
+    _FRAME = 0x0000000FFFFFF000
+
+    def translate(self, address: VirtualAddress) -> PhysicalAddress:
+        """Return the physical address; raises ReadError."""
+        if address >> 32:
+            raise unreadable(address, NOT_PRESENT, "not a 32-bit address")
+        table = self._directory & 0xFFFFFFE0
+        for shift in (30, 21, 12):
+            entry = self._entry(table, address >> shift & (3 if shift == 30 else 0x1FF), 8, address)
+            if entry & _VALID:
+                if shift == 21 and entry & _LARGE:
+                    return PhysicalAddress((entry & self._FRAME & ~0x1FFFFF) | (address & 0x1FFFFF))
+                table = entry & self._FRAME
+            elif entry & _PROTOTYPE:
+                raise unreadable(address, NOT_PRESENT, "prototype entry")
+            elif entry & _TRANSITION and shift != 30:
+                table = self._transition(entry, self._FRAME)
+            else:
+                raise self._software(entry, address, shift != 12)
+        return PhysicalAddress(table | (address & 0xFFF))
+
+
+class X86Paging(Paging):
+    """x86 without physical address extension: two levels, entries of 4 bytes."""
+
+    def translate(self, address: VirtualAddress) -> PhysicalAddress:
+        """Return the physical address; raises ReadError."""
+        if address >> 32:
+            raise unreadable(address, NOT_PRESENT, "not a 32-bit address")
+        table = self._directory & 0xFFFFF000
+        for shift in (22, 12):
+            entry = self._entry(table, address >> shift & 0x3FF, 4, address)
+            if entry & _VALID:
+                if shift == 22 and entry & _LARGE:
+                    # PSE-36: bits 16:13 are address bits 35:32.
+                    high = (entry >> 13 & 0xF) << 32
+                    return PhysicalAddress(high | (entry & 0xFFC00000) | (address & 0x3FFFFF))
+                table = entry & 0xFFFFF000
+            elif entry & _PROTOTYPE:
+                raise unreadable(address, NOT_PRESENT, "prototype entry")
+            elif entry & _TRANSITION:
+                table = entry & 0xFFFFF000
+            elif entry >> 12:
+                raise unreadable(address, PAGED_OUT, f"page file {entry >> 1 & 0xF}")
+            else:
+                raise unreadable(address, NOT_PRESENT, "demand zero" if entry else "")
+        return PhysicalAddress(table | (address & 0xFFF))
+
+
+class Arm64Paging(Paging):
+    """ARM64 with pages of 4 KiB and 48-bit addresses; one root serves both halves in Windows."""
+
+    _FRAME = 0x0000FFFFFFFFF000
+
+    def translate(self, address: VirtualAddress) -> PhysicalAddress:
+        """Return the physical address; raises ReadError."""
+        if address >> 48 not in (0, 0xFFFF):
+            raise unreadable(address, NOT_PRESENT, "not a canonical address")
+        table = self._directory & self._FRAME
+        for shift in (39, 30, 21, 12):
+            entry = self._entry(table, address >> shift & 0x1FF, 8, address)
+            inside = (1 << shift) - 1
+            is_table = entry & 2
+            if entry & _VALID:
+                if not is_table:
+                    if shift in (21, 30):
+                        return PhysicalAddress((entry & self._FRAME & ~inside) | (address & inside))
+                    raise unreadable(address, NOT_PRESENT, "reserved form of an entry")
+                table = entry & self._FRAME
+            elif shift == 12 and entry & (_PROTOTYPE | _TRANSITION) == _TRANSITION:
+                table = self._transition(entry, self._FRAME)
+            else:
+                raise unreadable(address, NOT_PRESENT, "prototype entry" if entry & _PROTOTYPE else "")
+        return PhysicalAddress(table | (address & 0xFFF))
