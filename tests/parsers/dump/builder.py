@@ -165,7 +165,7 @@ def context_x64(rip: int, rsp: int, **registers: int) -> bytes:
     data = bytearray(0x4D0)
     struct.pack_into("<IIHHHHHHI", data, 0x30, 0x10001F, 0x1F80, 0x10, 0x2B, 0x2B, 0x53, 0x2B, 0x18, 0x246)
     struct.pack_into("<I", data, 0x118, 0x1F80)
-    order = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
+    order = ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}" for number in range(8, 16))]
     for name, value in {**registers, "rsp": rsp}.items():
         struct.pack_into("<Q", data, 0x78 + 8 * order.index(name), value)
     struct.pack_into("<Q", data, 0xF8, rip)
@@ -244,7 +244,7 @@ def header32(
 
 
 def bitmap_dump(
-    header: bytes,
+    header: bytes | bytearray,
     pages: dict[int, bytearray],
     *,
     signature: bytes = b"SDMP",
@@ -267,7 +267,7 @@ def bitmap_dump(
     return data.ljust(first, b"\0") + b"".join(bytes(pages[number]) for number in sorted(pages))
 
 
-def summary_dump(header: bytes, pages: dict[int, bytearray]) -> bytes:
+def summary_dump(header: bytes | bytearray, pages: dict[int, bytearray]) -> bytes:
     """Type 2."""
     bits = max(pages) + 1
     bitmap = bytearray((bits + 7) // 8)
@@ -291,12 +291,14 @@ def runs_of(pages: Iterable[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def full_dump(header: bytes, pages: dict[int, bytearray]) -> bytes:
+def full_dump(header: bytes | bytearray, pages: dict[int, bytearray]) -> bytes:
     """Type 1; the header holds the runs already."""
     return bytes(header) + b"".join(bytes(pages[number]) for number in sorted(pages))
 
 
-def rdmp_dump(header: bytes, pages: dict[int, bytearray], *, complete: bool, shuffle: bool = False) -> bytes:
+def rdmp_dump(
+    header: bytes | bytearray, pages: dict[int, bytearray], *, complete: bool, shuffle: bool = False
+) -> bytes:
     """Types 8, 9 (complete False) and 0xA (True, with stale bytes behind the last range)."""
     runs = runs_of(pages)
     if shuffle:
