@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import capstone
 import unicorn
 
 from parsers.bytesource import BytesSource
@@ -17,6 +18,20 @@ from tests.parsers.unwind.emulator import NAMES, STOP, Machine, Point, Program, 
 
 
 @dataclass
+class Mismatch:
+    """A point where the unwinder and the truth differ.
+
+    `where` is the function (its row) that the wrong step left; `reason` is "unexplained" unless the program itself
+    breaks the rules of the ABI there, which the unwind data cannot show.
+    """
+
+    rva: int
+    where: str
+    reason: str
+    text: str
+
+
+@dataclass
 class Result:
     path: Path
     functions: int = 0
@@ -25,7 +40,7 @@ class Result:
     boundaries: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     ops: Counter[int] = field(default_factory=Counter)
-    mismatches: list[tuple[int, str]] = field(default_factory=list)
+    mismatches: list[Mismatch] = field(default_factory=list)
     stops: Counter[str] = field(default_factory=Counter)
 
 
@@ -41,14 +56,45 @@ class _Memory:
 
 
 def run_file(
-    path: Path, *, functions: int, seed: int = 1, max_points: int = 1 << 60, rows: list[Row] | None = None
+    path: Path,
+    *,
+    functions: int,
+    seed: int = 1,
+    max_points: int = 1 << 60,
+    rows: list[Row] | None = None,
+    hide_code: bool = False,
 ) -> Result:
-    """Run `functions` of a file and compare; stops after `max_points` points."""
+    """Run `functions` of a file and compare; stops after `max_points` points.
+
+    With `hide_code` the unwinder sees no code bytes; only steps that it calls certain are compared.
+    """
     program = Program(path)
     machine = Machine(program, seed)
     memory = _Memory(machine)
-    image = MappedImage.from_pe(PeImage(BytesSource(path.read_bytes())), program.base)
+    pe = PeImage(BytesSource(path.read_bytes()))
+
+    def without_code(rva: int, n: int) -> bytes:
+        if pe.is_executable(rva):
+            raise ReadError("hidden", address=rva)
+        return pe.read_rva(rva, n)
+
+    image = MappedImage.from_pe(pe, program.base)
+    if hide_code:
+        image = MappedImage(program.base, program.size, without_code, pe.pdata)
     result = Result(path)
+
+    def wrong_at(rva: int, left: int, text: str, *, certain: bool) -> None:
+        row = program.row_at(left)
+        where = f"no row at {left:#x}" if row is None else f"{row.begin:#x}..{row.end:#x}"
+        if row is None:
+            reason = "a subroutine without a row that changes the stack or a saved register"
+        elif not certain:
+            reason = "a row with a handler and no codes (labelled uncertain)"
+        elif _moves_stack(program, row, left):
+            reason = "the code between prolog and here moves Rsp, with no frame register (inline assembler)"
+        else:
+            reason = "unexplained"
+        result.mismatches.append(Mismatch(rva, where, reason, text))
 
     def compare(point: Point) -> None:
         result.points += 1
@@ -74,14 +120,16 @@ def run_file(
                 interrupted=True,
             )
         except StopcodeError as error:
-            result.mismatches.append((rva, f"{type(error).__name__}: {error}"))
+            wrong_at(rva, rva, f"{type(error).__name__}: {error}", certain=True)
+            return
+        if hide_code and not step.certain:
             return
         result.counts["epilog"] += step.method == "epilog"
         result.counts["uncertain"] += not step.certain
         truth = point.shadow[-1]
         wrong = _difference(step.regs, truth.ret, truth.rsp, truth.saved, truth.xmm)
         if wrong:
-            result.mismatches.append((rva, f"{step.method}{'' if step.certain else ' (uncertain)'}: {wrong}"))
+            wrong_at(rva, rva, f"{step.method}: {wrong}", certain=step.certain)
             return
         if not point.whole:
             return
@@ -93,15 +141,15 @@ def run_file(
             try:
                 step = unwind_frame(step.regs, image, memory, interrupted=False)
             except StopcodeError as error:
-                result.mismatches.append((rva, f"outer {at - program.base:#x} {type(error).__name__}: {error}"))
+                wrong_at(rva, at - 1 - program.base, f"outer: {type(error).__name__}: {error}", certain=True)
                 return
             result.outer += 1
             wrong = _difference(step.regs, truth.ret, truth.rsp, truth.saved, truth.xmm)
             if wrong:
-                result.mismatches.append((rva, f"outer {at - program.base:#x}: {wrong}"))
+                wrong_at(rva, at - 1 - program.base, f"outer: {wrong}", certain=step.certain)
                 return
         if step.regs.rip != STOP:
-            result.mismatches.append((rva, f"the stack ends at {step.regs.rip:#x}"))
+            wrong_at(rva, rva, f"the stack ends at {step.regs.rip:#x}", certain=True)
 
     for row in sample(rows if rows is not None else program.functions(), functions, seed):
         if result.points >= max_points:
@@ -111,6 +159,24 @@ def run_file(
     result.boundaries = len(machine.visits)
     result.stops = machine.stops
     return result
+
+
+_ASSEMBLER = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+
+
+def _moves_stack(program: Program, row: Row, rva: int) -> bool:
+    """Whether Rsp changes between the end of the prolog and a place before the first epilog, by capstone's reading."""
+    if row.frame_register:
+        return False
+    start = row.begin + row.prolog
+    for instruction in _ASSEMBLER.disasm(program.image[start:rva], start):
+        if instruction.mnemonic in ("push", "pushfq") or (
+            instruction.mnemonic in ("sub", "lea") and instruction.op_str.startswith("rsp,")
+        ):
+            return True
+        if instruction.mnemonic in ("pop", "ret"):
+            return False
+    return False
 
 
 def _difference(regs: Registers, ret: int, rsp: int, saved: dict[str, int], xmm: list[int]) -> str:
