@@ -1,0 +1,220 @@
+"""Page tables of every machine: valid, large, in transition, prototype, paged out, absent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from parsers.bytesource import BytesSource
+from parsers.dump.open import Dump, open_dump
+from parsers.errors import ReadError
+from tests.parsers.dump.builder import (
+    KDBG,
+    MODULE_LIST,
+    Machine,
+    bitmap_dump,
+    full_dump,
+    header32,
+    header64,
+    runs_of,
+    server2019,
+    summary_dump,
+)
+
+VA = 0xFFFFC08BE0000000
+MARK = 0x777
+
+
+def x64(machine: Machine, build: int = 17763, **options: Any) -> Dump:
+    return open_dump(BytesSource(bitmap_dump(header64(6, cr3=machine.cr3, build=build), machine.pages, **options)))
+
+
+@pytest.fixture
+def machine() -> Machine:
+    machine = server2019()
+    machine.page(MARK)[:8] = b"the page"
+    return machine
+
+
+def test_a_page_in_transition_is_still_in_memory(machine: Machine) -> None:
+    machine.set_entry(VA, MARK << 12 | 1 << 11 | 0x90)
+    assert x64(machine).memory.read(VA, 8) == b"the page"
+
+
+def test_the_mask_of_the_l1tf_mitigation_is_taken_off_a_transition_entry(machine: Machine) -> None:
+    machine.set_entry(VA, 1 << 45 | MARK << 12 | 1 << 11 | 0x80)
+    assert x64(machine).memory.read(VA, 8) == b"the page"
+
+
+def test_a_page_table_in_transition_is_followed_and_its_bit_7_is_no_large_page(machine: Machine) -> None:
+    machine.map(VA, MARK)
+    page, at, _ = machine.entry(VA, 21)
+    table = int.from_bytes(machine.page(page)[at : at + 8], "little") & 0xFFFFFFFFF000
+    machine.set_entry(VA, table | 1 << 11 | 1 << 7 | 0x10, 21)
+    assert x64(machine).memory.read(VA, 8) == b"the page"
+
+
+def test_a_page_in_the_page_file_says_so(machine: Machine) -> None:
+    machine.set_entry(VA, 0x1234 << 32 | 2 << 12 | 0x80 | 0x14)
+    with pytest.raises(ReadError, match=r"paged out \(page file 2\)") as caught:
+        x64(machine).memory.read(VA + 0x10, 4)
+    assert caught.value.address == VA  # pages are translated whole
+    machine.set_entry(VA, 0x1234 << 32 | 0x80 | 1 << 1)
+    with pytest.raises(ReadError, match=r"paged out \(page file 1\)"):
+        x64(machine, build=7601).memory.read(VA, 4)
+
+
+def test_demand_zero_and_empty_entries_are_not_present(machine: Machine) -> None:
+    machine.set_entry(VA, 0x80)
+    with pytest.raises(ReadError, match=r"not present \(demand zero\)"):
+        x64(machine).memory.read(VA, 4)
+    machine.set_entry(VA, 0)
+    with pytest.raises(ReadError, match="not present"):
+        x64(machine).memory.read(VA, 4)
+
+
+def test_a_prototype_entry_is_followed_to_the_shared_page(machine: Machine) -> None:
+    shared = 0xFFFF8A0012345678
+    machine.set_entry(VA, (shared & 0xFFFFFFFFFFFF) << 16 | 1 << 10)
+    for entry in (MARK << 12 | 0x63, MARK << 12 | 1 << 11 | 0x90):
+        machine.put(shared, entry.to_bytes(8, "little"))
+        assert x64(machine).memory.read(VA, 8) == b"the page"
+    machine.put(shared, (0x55 << 32 | 0x94).to_bytes(8, "little"))
+    with pytest.raises(ReadError, match="paged out"):
+        x64(machine).memory.read(VA, 8)
+    machine.put(shared, (0x7F << 16 | 1 << 10).to_bytes(8, "little"))
+    with pytest.raises(ReadError, match=r"not present \(in a file on the disk\)"):
+        x64(machine).memory.read(VA, 8)
+
+
+def test_prototype_entries_that_lead_nowhere_or_in_a_circle_end(machine: Machine) -> None:
+    machine.set_entry(VA, 0xFFFFFFFF0000 << 16 | 1 << 10)
+    with pytest.raises(ReadError, match="not present"):
+        x64(machine).memory.read(VA, 8)
+    machine.set_entry(VA, (VA & 0xFFFFFFFFFFFF) << 16 | 1 << 10)
+    with pytest.raises(ReadError):
+        x64(machine).memory.read(VA, 8)
+
+
+def test_an_absent_page_table_is_told_from_an_absent_page(machine: Machine) -> None:
+    machine.map(VA, 0x9999)
+    with pytest.raises(ReadError, match=r"not in the dump \(physical address 0x9999000\)"):
+        x64(machine).memory.read(VA, 8)
+    machine.set_entry(VA, 0x9999 << 12 | 0x63, 21)
+    with pytest.raises(ReadError, match="page table not in the dump"):
+        x64(machine).memory.read(VA, 8)
+
+
+def test_addresses_that_are_not_canonical_are_not_present(machine: Machine) -> None:
+    with pytest.raises(ReadError, match="not a canonical address"):
+        x64(machine).memory.read(0x0000900000000000, 1)
+    with pytest.raises(ReadError, match="no such address"):
+        x64(machine).memory.read(1 << 64, 1)
+    with pytest.raises(ReadError):
+        x64(machine).memory.read((1 << 64) - 2, 4)
+
+
+def test_a_read_over_pages_gives_what_is_there_or_names_the_first_missing_byte(machine: Machine) -> None:
+    machine.map(VA, MARK)
+    machine.page(MARK)[0xFF8:] = b"the end."
+    dump = x64(machine)
+    assert dump.memory.read_available(VA + 0xFF8, 0x40) == b"the end."
+    assert dump.memory.is_readable(VA + 0xFFF)
+    assert not dump.memory.is_readable(VA + 0xFFF, 2)
+    with pytest.raises(ReadError) as caught:
+        dump.memory.read(VA + 0xFF8, 0x40)
+    assert caught.value.address == VA + 0x1000
+
+
+def test_five_levels_are_found_out_by_what_translates() -> None:
+    machine = server2019("x64-5")
+    machine.page(MARK)[:8] = b"the page"
+    high = 0xFF11000012340000
+    machine.map(high, MARK)
+    dump = x64(machine)
+    memory: Any = dump.memory
+    assert memory.paging.levels == 5
+    assert len(dump.modules()) == 4
+    assert dump.memory.read(high, 8) == b"the page"
+
+
+def test_arm64_pages_and_blocks() -> None:
+    machine = server2019("arm64")
+    machine.page(MARK)[:8] = b"the page"
+    machine.set_entry(VA, MARK << 12 | 1 << 11)
+    machine.set_entry(VA + 0x200000, 0x600000 | 0x401, 21)
+    machine.set_entry(VA + 0x1000, MARK << 12 | 0x401)
+    header = header64(6, cr3=machine.cr3 | 1 | 0x12 << 48, machine=0xAA64, build=22000)
+    dump = open_dump(BytesSource(bitmap_dump(header, machine.pages)))
+    assert dump.machine == "arm64"
+    assert dump.modules()[0].name == "ntoskrnl.exe"
+    assert dump.memory.read(VA, 8) == b"the page"
+    assert dump.memory.read(VA + 0x200000 + 0x177000, 8) == b"the page"
+    with pytest.raises(ReadError, match="reserved form"):
+        dump.memory.read(VA + 0x1000, 8)
+
+
+KDBG32, LIST32, BASE32 = 0x82B4AC30, 0x82B6B810, 0x82A1A000
+
+
+def windows7_x86(kind: str) -> Machine:
+    from tests.parsers.dump.builder import Module
+
+    machine = Machine(kind, cr3=0x1AA000 if kind == "x86" else 0x1AA020)
+    modules = [Module("ntoskrnl.exe", BASE32, 0x412000, 0, 0x3C1234), Module("driver.sys", 0x8D0F0000, 0x9000, 0, 0x99)]
+    machine.put_modules(LIST32, 0x85000100, modules, 0x85100000)
+    machine.put_kdbg(KDBG32, {0x18: (8, 0xFFFFFFFF00000000 | BASE32), 0x48: (8, 0xFFFFFFFF00000000 | LIST32)}, 0x340)
+    header = bytearray(0x400)
+    header[:2], header[0x3C] = b"MZ", 0x80
+    header[0x80:0x84] = b"PE\0\0"
+    header[0x88:0x8C] = (0x4CE78A09).to_bytes(4, "little")
+    header[0xD8:0xDC] = (0xABCDE).to_bytes(4, "little")
+    machine.put(0x8D0F0000, bytes(header))
+    machine.page(MARK)[:8] = b"the page"
+    machine.map(0x86000000, MARK)
+    return machine
+
+
+@pytest.mark.parametrize("kind", ["x86", "pae"])
+@pytest.mark.parametrize("claimed", ["right", "wrong"])
+@pytest.mark.parametrize("dump_type", [1, 2])
+def test_x86_with_and_without_pae_whatever_the_header_says(kind: str, claimed: str, dump_type: int) -> None:
+    machine = windows7_x86(kind)
+    large = 0x600000 if kind == "pae" else 0x400000
+    machine.set_entry(0xC0000000, large | 0xE3, 21 if kind == "pae" else 22)
+    pae = (kind == "pae") == (claimed == "right")
+    runs = runs_of(machine.pages)
+    header = header32(dump_type, cr3=machine.cr3, pae=int(pae), kdbg=KDBG32, modules=LIST32, runs=runs)
+    write = full_dump if dump_type == 1 else summary_dump
+    dump = open_dump(BytesSource(write(header, machine.pages)))
+    assert (dump.machine, dump.pointer_size, dump.complete) == ("x86", 4, True)
+    assert dump.diagnostics.items == []
+    assert dump.header.bug_check_code == 0x8E
+    assert dump.header.bug_check_parameters == (0xC0000005, 0x82A41234, 0x8D0F1B20, 0)
+    assert (dump.header.system_up_time, dump.header.system_time) == (0x23BC1E9, 0x01CC1E72A3B4C5D6)
+    assert dump.kdbg is not None
+    assert dump.kdbg.kern_base == BASE32
+    assert dump.kdbg.value("PsLoadedModuleList") == LIST32
+    assert [(m.name, m.base, m.size_of_image) for m in dump.modules()] == [
+        ("ntoskrnl.exe", BASE32, 0x412000),
+        ("driver.sys", 0x8D0F0000, 0x9000),
+    ]
+    # The driver's header page is in the dump and is believed; the kernel's is not.
+    assert (dump.modules()[1].timestamp, dump.modules()[1].checksum) == (0x4CE78A09, 0xABCDE)
+    assert (dump.modules()[0].timestamp, dump.modules()[0].checksum) == (0, 0x3C1234)
+    assert dump.memory.read(0x86000000, 8) == b"the page"
+    assert dump.memory.read(0xC0000000 + MARK * 0x1000 - large, 8) == b"the page"
+    with pytest.raises(ReadError, match="not present"):
+        dump.memory.read(0x10000, 1)
+    assert len(dump.context()) == 0x2CC
+
+
+def test_page_tables_that_lead_nowhere_are_told(machine: Machine) -> None:
+    dump = open_dump(BytesSource(bitmap_dump(header64(6, cr3=0x5000), machine.pages)))
+    assert [item.code for item in dump.diagnostics.items] == ["dump.kernel-not-mapped"]
+    assert dump.modules() == []
+    with pytest.raises(ReadError, match="page table not in the dump"):
+        dump.memory.read(KDBG, 4)
+    with pytest.raises(ReadError, match="page table not in the dump"):
+        dump.memory.read(MODULE_LIST, 4)
