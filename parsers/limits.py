@@ -13,9 +13,11 @@ __all__ = [
     "MAX_DATA_BLOCKS",
     "MAX_DRIVER_LIST",
     "MAX_DUMP_RANGES",
+    "MAX_FORWARD_INSTRUCTIONS",
     "MAX_HIVE_BYTES",
     "MAX_HIVE_DEPTH",
     "MAX_LOADED_MODULES",
+    "MAX_MEMORY_RUNS",
     "MAX_OVERLAP_COMPARED",
     "MAX_PDATA_EMPTY_RUN",
     "MAX_PDATA_ROWS",
@@ -39,6 +41,8 @@ __all__ = [
     "require_count",
 ]
 
+#: Runs of RAM of one machine (real ones have a few dozen).
+MAX_MEMORY_RUNS = 1 << 14
 #: Entries walked in PsLoadedModuleList before the list is called endless (crash-dump practice: about 250).
 MAX_LOADED_MODULES = 2048
 #: Entries of a triage dump's driver list.
@@ -53,6 +57,8 @@ MAX_STRING_CHARS = 1024
 MAX_STACK_SCAN_BYTES = 0x20000
 #: Frames of one stack.
 MAX_STACK_FRAMES = 256
+#: Instructions that one search for an epilog decodes.
+MAX_FORWARD_INSTRUCTIONS = 2000
 #: Chained UNWIND_INFO records of one function.
 MAX_UNWIND_CHAIN = 32
 #: Bytes of PE headers before the first section.
