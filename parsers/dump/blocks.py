@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from parsers.bytesource import ByteSource
 from parsers.diagnostics import Diagnostics
 from parsers.dump.extents import Extent, ExtentMap
-from parsers.dump.memory import BEYOND_CUT, NOT_IN_DUMP, Memory, unreadable
+from parsers.dump.memory import BEYOND_CUT, FILE_UNREADABLE, NOT_IN_DUMP, Memory, unreadable
+from parsers.errors import ReadError
 from parsers.limits import MAX_OVERLAP_COMPARED
 
 __all__ = ["BlockMemory"]
@@ -70,7 +71,12 @@ class BlockMemory(Memory):
         while index < len(extents) and at < end and extents[index].start <= at:
             block = extents[index]
             wanted = min(end, block.end) - at
-            part = self._source.read_at(block.place + at - block.start, wanted)
+            try:
+                part = self._source.read_at(block.place + at - block.start, wanted)
+            except ReadError as error:
+                if at == address:
+                    raise unreadable(address, FILE_UNREADABLE, error.message) from error
+                break
             parts.append(part)
             at += len(part)
             if len(part) < wanted:

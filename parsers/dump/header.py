@@ -7,6 +7,9 @@ file: the missing part of the header is read as fill.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from construct import Struct
 
 from parsers.bytesource import ByteSource
 from parsers.dump import SIGNATURE_32, SIGNATURE_64
@@ -169,6 +172,16 @@ def _descriptor(data: bytes, wide: bool) -> PhysicalMemoryDescriptor | None:
     return PhysicalMemoryDescriptor(number, pages, tuple(runs))
 
 
+def _whole_fields(layout: Struct[Any, Any], length: int) -> int:
+    """Return the end of the last field that lies wholly within `length` bytes."""
+    end = 0
+    for part in layout.subcons:
+        if end + part.sizeof() > length:
+            break
+        end += part.sizeof()
+    return end
+
+
 def parse_header(source: ByteSource) -> DumpHeader:
     """Read the header at the start of a dump.
 
@@ -191,10 +204,10 @@ def parse_header(source: ByteSource) -> DumpHeader:
             found=f"{len(data)} bytes",
             hint="copy the file again from the machine",
         )
-    there = len(data)
+    layout = DUMP_HEADER64 if wide else DUMP_HEADER32
+    there = _whole_fields(layout, len(data)) if len(data) < size else size
     # The fill pattern repeats every four bytes, so the missing tail must begin in step with it.
-    tail = (FILL * (size // 4))[there:] if there < size else b""
-    raw = (DUMP_HEADER64 if wide else DUMP_HEADER32).parse(data[:size] + tail)
+    raw = layout.parse(data[:there] + (FILL * (size // 4))[there:])
     context = raw.context_record
     context_at = 0x348 if wide else 0x320
     parameters = raw.bug_check_parameters

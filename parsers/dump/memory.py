@@ -10,6 +10,7 @@ from parsers.errors import ReadError
 
 __all__ = [
     "BEYOND_CUT",
+    "FILE_UNREADABLE",
     "NOT_IN_DUMP",
     "NOT_PRESENT",
     "NO_PAGE_TABLE",
@@ -27,6 +28,8 @@ PAGED_OUT = "paged out"
 NOT_IN_DUMP = "not in the dump"
 #: The page table that would tell is not in the dump.
 NO_PAGE_TABLE = "page table not in the dump"
+#: The place of the dump's file cannot be read (a bad sector, an absent block of a disk image).
+FILE_UNREADABLE = "the dump's file cannot be read there"
 #: The dump's own tables name a place behind the end of the file.
 BEYOND_CUT = "beyond the cut"
 

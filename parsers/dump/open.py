@@ -7,6 +7,7 @@ touched.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,8 @@ class Dump:
     def _read_body(self) -> None:
         """Choose and open the body; what cannot be opened becomes a diagnostic and an empty memory."""
         header, size = self.header, self.source.size
-        self._judge_header()
+        if size >= header.size:
+            self._judge_header()
         if header.is_encrypted:
             self.diagnostics.error(
                 "dump.encrypted",
@@ -97,11 +99,11 @@ class Dump:
             StopcodeError: there is none, or it is damaged beyond use.
 
         """
-        if self.header.dump_type == DumpType.TRIAGE:
+        second = self.source.read_at(self.header.size, 12)
+        if self.header.dump_type == DumpType.TRIAGE and b"DMPDUMP" not in second:
             from parsers.dump.triage import parse_triage
 
-            if self.source.size <= MAX_TRIAGE_IN_MEMORY:
-                self.source = BytesSource(self.source.read_at(0, self.source.size))
+            self._take_small_file()
             self.triage = parse_triage(self.source, self.header, self.diagnostics)
             self.complete = self.triage.complete
             self.memory = self.triage.memory
@@ -112,6 +114,13 @@ class Dump:
         self.complete = self._snapshot.complete
         self.memory = self._snapshot.memory
         self.kind = KIND_NAMES[self._snapshot.dump_type]
+
+    def _take_small_file(self) -> None:
+        """Read a triage dump at once: hundreds of small reads through a disk image would be dear."""
+        if self.source.size <= MAX_TRIAGE_IN_MEMORY:
+            # A place of the file that cannot be read must not cost the rest: read piece by piece then.
+            with suppress(ReadError):
+                self.source = BytesSource(self.source.read_at(0, self.source.size))
 
     def _no_memory(self, detail: str, reason: str = "not in the dump") -> None:
         self.memory = EmptyMemory(detail, reason=reason, pointer_size=self.pointer_size)
@@ -152,15 +161,17 @@ class Dump:
     @cached_property
     def kdbg(self) -> KdDebuggerData | None:
         """The kernel's debugger block, None when it is absent or damaged."""
-        if self.triage is not None:
-            return self.triage.kdbg
-        return self._snapshot.kdbg if self._snapshot is not None else None
+        body = self.triage or self._snapshot
+        return body.kdbg if body is not None else None
 
     @cached_property
     def _modules(self) -> list[LoadedModule]:
-        if self.triage is not None:
-            return self.triage.modules()
-        return self._snapshot.modules() if self._snapshot is not None else []
+        body = self.triage or self._snapshot
+        try:
+            return body.modules() if body is not None else []
+        except ReadError as error:
+            self.diagnostics.error("dump.modules-unreadable", f"the loaded modules cannot be read: {error.message}")
+            return []
 
     def modules(self) -> list[LoadedModule]:
         """Return the loaded modules in load order, the kernel first; empty when the dump holds no list."""
@@ -168,9 +179,12 @@ class Dump:
 
     @cached_property
     def _unloaded(self) -> list[UnloadedDriver]:
-        if self.triage is not None:
-            return self.triage.unloaded()
-        return self._snapshot.unloaded() if self._snapshot is not None else []
+        body = self.triage or self._snapshot
+        try:
+            return body.unloaded() if body is not None else []
+        except ReadError as error:
+            self.diagnostics.info("dump.unloaded-unreadable", f"the unloaded drivers cannot be read: {error.message}")
+            return []
 
     def unloaded(self) -> list[UnloadedDriver]:
         """Return the unloaded drivers, newest first."""
@@ -178,9 +192,12 @@ class Dump:
 
     @cached_property
     def _secondary(self) -> list[SecondaryBlob]:
-        if self.triage is not None:
-            return read_secondary(self.source, self.triage.header.size_of_dump)
-        return read_secondary(self.source, self._snapshot.end) if self._snapshot is not None else []
+        body = self.triage or self._snapshot
+        try:
+            return read_secondary(self.source, body.end) if body is not None else []
+        except ReadError as error:
+            self.diagnostics.info("dump.secondary-unreadable", f"the secondary data cannot be read: {error.message}")
+            return []
 
     def secondary(self) -> list[SecondaryBlob]:
         """Return the blobs of secondary data behind the dump, in file order."""
@@ -189,7 +206,10 @@ class Dump:
     @cached_property
     def reported_build(self) -> int | None:
         """The build number that Windows displays (19045 where the header says 19041); None when not said."""
-        return read_reported_build(self.source, self._secondary)
+        try:
+            return read_reported_build(self.source, self._secondary)
+        except ReadError:
+            return None
 
     def context(self) -> bytes:
         """Return the header's CONTEXT, as long as the machine's is; empty when it was never set or is cut off.
@@ -223,23 +243,20 @@ class Dump:
     @property
     def prcb(self) -> bytes | None:
         """Bytes of the crashing processor's KPRCB; None when they are not in the dump."""
-        if self.triage is not None:
-            return self.triage.prcb
-        return self._snapshot.prcb if self._snapshot is not None else None
+        body = self.triage or self._snapshot
+        return body.prcb if body is not None else None
 
     @property
     def prcb_address(self) -> int | None:
         """Address of the crashing processor's KPRCB, None when not known."""
-        if self.triage is not None:
-            return self.triage.prcb_address
-        return self._snapshot.prcb_address if self._snapshot is not None else None
+        body = self.triage or self._snapshot
+        return body.prcb_address if body is not None else None
 
     @property
     def thread_address(self) -> int | None:
         """Address of the current ETHREAD of the crashing processor, None when not known."""
-        if self.triage is not None:
-            return self.triage.thread_address
-        return self._snapshot.thread_address if self._snapshot is not None else None
+        body = self.triage or self._snapshot
+        return body.thread_address if body is not None else None
 
     def _process_bytes(self, offset: int, length: int) -> bytes | None:
         if self.triage is not None:
@@ -275,6 +292,7 @@ def open_dump(source: ByteSource) -> Dump:
         FormatError: not a kernel dump.
         TruncatedError: cut before the end of the bug check's parameters.
         UnsupportedError: a user-mode minidump or a hibernation file.
+        ReadError: the header itself cannot be read.
 
     """
     return Dump(source, parse_header(source), Diagnostics())

@@ -197,7 +197,10 @@ def _read_rdmp(source: ByteSource, kind: DumpType, diagnostics: Diagnostics) -> 
         raise FormatError("RDMP header", "pages before the table", offset=0x2018, expected=hex(table), found=first_page)
     if first_page != raw.metadata_size + 0x2020:
         diagnostics.warning("dump.rdmp-size", "the size of the page table does not fit the place of the first page")
-    room = min((min(first_page, source.size) - table) // _RANGE.size, MAX_DUMP_RANGES)
+    room = (min(first_page, source.size) - table) // _RANGE.size
+    if room > MAX_DUMP_RANGES:
+        diagnostics.warning("dump.ranges-cut", f"of {room} ranges of pages the first {MAX_DUMP_RANGES} are read")
+        room = MAX_DUMP_RANGES
     complete = kind == DumpType.RDMP_COMPLETE
     left = raw.total_number_of_pages
     runs: list[tuple[int, int]] = []

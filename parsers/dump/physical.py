@@ -7,7 +7,8 @@ from typing import NewType
 
 from parsers.bytesource import ByteSource
 from parsers.dump.bitmap import PageMap
-from parsers.dump.memory import BEYOND_CUT, NOT_IN_DUMP, unreadable
+from parsers.dump.memory import BEYOND_CUT, FILE_UNREADABLE, NOT_IN_DUMP, unreadable
+from parsers.errors import ReadError
 
 __all__ = ["PAGE_SIZE", "PhysicalAddress", "PhysicalMemory"]
 
@@ -48,7 +49,7 @@ class PhysicalMemory:
         """Return a page by its number; shorter than 4 KiB only where the file is cut inside it.
 
         Raises:
-            ReadError: not in the dump, or beyond the cut.
+            ReadError: not in the dump, beyond the cut, or the file cannot be read there.
 
         """
         data = self._cache.get(number)
@@ -57,7 +58,10 @@ class PhysicalMemory:
         offset = self.file_offset(number * PAGE_SIZE)
         if offset is None:
             raise unreadable(number * PAGE_SIZE, NOT_IN_DUMP, "physical page")
-        data = self._source.read_at(offset, PAGE_SIZE)
+        try:
+            data = self._source.read_at(offset, PAGE_SIZE)
+        except ReadError as error:
+            raise unreadable(number * PAGE_SIZE, FILE_UNREADABLE, error.message) from error
         if not data:
             raise unreadable(number * PAGE_SIZE, BEYOND_CUT, f"physical page at file offset {offset:#x}")
         if len(self._cache) >= _CACHED_PAGES:

@@ -16,7 +16,7 @@ from parsers.dump.physical import PhysicalMemory
 from parsers.dump.processor import STACK_POINTER_OFFSET, Processor, crashing_processor, processors, stack_range
 from parsers.dump.virtual import VirtualMemory
 from parsers.errors import FormatError, ReadError
-from parsers.limits import MAX_DUMP_RANGES
+from parsers.limits import MAX_MEMORY_RUNS
 
 __all__ = ["Snapshot", "open_snapshot"]
 
@@ -120,7 +120,7 @@ class Snapshot:
         runs: list[tuple[int, int]] = []
         try:
             pointer = self.kdbg.value("MmPhysicalMemoryBlock") if self.kdbg is not None else None
-            if pointer is not None and described.number_of_runs <= MAX_DUMP_RANGES:
+            if pointer is not None and described.number_of_runs <= MAX_MEMORY_RUNS:
                 width = self.memory.pointer_size
                 table = self.memory.pointer(pointer)
                 for index in range(self.memory.u32(table)):

@@ -14,7 +14,7 @@ from parsers.bytesource import ByteSource
 from parsers.diagnostics import Diagnostics
 from parsers.dump.blocks import BlockMemory
 from parsers.dump.extents import Extent
-from parsers.dump.header import DumpHeader
+from parsers.dump.header import Attributes, DumpHeader
 from parsers.dump.kdbg import KdDebuggerData
 from parsers.dump.layouts import TRIAGE_DUMP32, TRIAGE_DUMP64
 from parsers.dump.memory import Memory
@@ -66,11 +66,6 @@ class TriageHeader:
     data_blocks_offset: int
     data_blocks_count: int
 
-    @property
-    def is_kernel_generated(self) -> bool:
-        """Whether the crashing kernel wrote the dump itself (True) or the next boot cut it out (False)."""
-        return self.triage_options != 0xFFFFFFFF
-
 
 class TriageDump:
     """The body of a triage dump.
@@ -82,6 +77,7 @@ class TriageDump:
         prcb, process, thread: raw copies of KPRCB, EPROCESS, ETHREAD; None when absent.
         prcb_address, process_address, thread_address: where they lay in memory; None when not known.
         complete: the file holds all that its tables name.
+        kernel_generated: the crashing kernel wrote the dump itself; else the next boot cut it out of the page file.
 
     """
 
@@ -93,6 +89,7 @@ class TriageDump:
         self._wide = dump_header.is_64bit
         self._pointer_size = 8 if self._wide else 4
         self._diagnostics = diagnostics
+        self.kernel_generated = dump_header.has_attribute(Attributes.KERNEL_GENERATED_TRIAGE_DUMP)
         self.complete = self._check_end(dump_header)
         self.kdbg = self._read_kdbg(dump_header.kd_debugger_data_block)
         self.blocks = self._read_blocks()
@@ -122,6 +119,11 @@ class TriageDump:
             memory = BlockMemory(source, known + copies, diagnostics, pointer_size=self._pointer_size)
         self.memory = memory
 
+    @property
+    def end(self) -> int:
+        """File offset behind the triage part: secondary data begins there."""
+        return self.header.size_of_dump
+
     def _check_end(self, dump_header: DumpHeader) -> bool:
         """Tell of a cut file: the end mark is missing, or the file is shorter than a kernel-written dump says."""
         header, size = self.header, self._source.size
@@ -133,7 +135,7 @@ class TriageDump:
             )
             return False
         wanted = dump_header.required_dump_space
-        if header.is_kernel_generated and wanted is not None and wanted > size:
+        if self.kernel_generated and wanted is not None and wanted > size:
             self._diagnostics.warning(
                 "dump.truncated", f"the dump is cut: {size:#x} of {wanted:#x} bytes are there; its tables are whole"
             )

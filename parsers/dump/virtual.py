@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parsers.dump.memory import BEYOND_CUT, NOT_IN_DUMP, Memory, unreadable
+from parsers.dump.memory import BEYOND_CUT, FILE_UNREADABLE, NOT_IN_DUMP, Memory, unreadable
 from parsers.dump.paging import Paging, VirtualAddress
 from parsers.dump.physical import PAGE_SIZE, PhysicalMemory
 from parsers.errors import ReadError
@@ -70,7 +70,7 @@ class VirtualMemory(Memory):
         try:
             data = self._physical.page(physical // PAGE_SIZE)[inside : inside + length]
         except ReadError as error:
-            reason = BEYOND_CUT if BEYOND_CUT in error.message else NOT_IN_DUMP
+            reason = next((why for why in (BEYOND_CUT, FILE_UNREADABLE) if why in error.message), NOT_IN_DUMP)
             raise unreadable(address, reason, f"physical address {physical:#x}") from error
         if not data:
             raise unreadable(address, BEYOND_CUT, f"physical address {physical:#x}")

@@ -312,6 +312,83 @@ def rdmp_dump(
     return bytes(header) + body + stored
 
 
+def secondary(blobs: list[tuple[bytes, bytes]]) -> bytes:
+    """A chain of secondary data; each blob is padded in front and left unaligned behind."""
+    data = struct.pack("<8sII", b"DumpBlob", 0x10, 0xF0004563)
+    for tag, content in blobs:
+        data += struct.pack("<I16sIII", 0x20, tag, len(content), 4, 1) + bytes(4) + content + b"\xee"
+    return data
+
+
+def triage_dump32(
+    header: bytes | bytearray,
+    *,
+    stack: tuple[int, bytes],
+    kdbg: bytes,
+    modules: list[Module],
+    unloaded: list[tuple[str, int, int]],
+    blocks: list[tuple[int, bytes]],
+) -> bytes:
+    """Type 4 of a 32-bit machine."""
+    body = bytearray()
+
+    def add(data: bytes) -> int:
+        body.extend(data.ljust((len(data) + 7) // 8 * 8, b"\0"))
+        return 0x1068 + len(body) - (len(data) + 7) // 8 * 8
+
+    names = [
+        add(struct.pack("<I", len(m.path or m.name)) + (m.path or m.name).encode("utf-16-le") + b"\0\0")
+        for m in modules
+    ]
+    pool_size = 0x1068 + len(body) - names[0]
+    drivers = b""
+    for place, module in zip(names, modules, strict=True):
+        row = bytearray(0x4C)
+        struct.pack_into("<I", row, 0, place)
+        struct.pack_into("<III", row, 0x1C, module.base, module.base + 0x1000, module.size)
+        struct.pack_into("<II", row, 0x44, module.checksum, module.timestamp)
+        drivers += bytes(row)
+    drivers_at = add(drivers)
+    rows = struct.pack("<I", len(unloaded))
+    for name, start, end in unloaded:
+        raw = name.encode("utf-16-le")[:24]
+        rows += struct.pack("<HHI24sII", len(raw), len(raw), 0, raw, start, end)
+    unloaded_at, stack_at, kdbg_at = add(rows), add(stack[1]), add(kdbg)
+    table = b"".join(struct.pack("<III", address, add(data), len(data)) for address, data in blocks)
+    table_at = add(table)
+    end = add(b"TRGD") + 4
+    fields = [
+        0,
+        end,
+        end - 4,
+        0x320,
+        0x7D0,
+        0,
+        unloaded_at,
+        0,
+        0,
+        0,
+        stack_at,
+        len(stack[1]),
+        drivers_at,
+        len(modules),
+        names[0],
+        pool_size,
+        0,
+        0xFFFFFFFF,
+        stack[0],
+        0,
+        0,
+        0,
+        kdbg_at,
+        len(kdbg),
+        table_at,
+        len(blocks),
+    ]
+    data = bytes(header) + struct.pack("<26I", *fields) + bytes(body)
+    return data[:end]
+
+
 MODULES = [
     Module("ntoskrnl.exe", NT, 0xAB6000, 0x5DB7AEB3, 0x9A1234, "\\SystemRoot\\system32\\ntoskrnl.exe"),
     Module("hal.dll", 0xFFFFF80110F00000, 0x6C000, 0xC0FFEE01, 0x7A7A7, "\\SystemRoot\\system32\\hal.dll"),

@@ -94,9 +94,17 @@ def test_a_real_dump_cut_at_its_header_gives_the_bug_check(unpacked: Give, lengt
     assert dump.header.bug_check_code == 0x1000007E
     assert dump.header.bug_check_parameters[0] == 0xFFFFFFFFC000001D
     assert not dump.complete
-    assert "dump.truncated" in codes(dump)
+    assert codes(dump) == {"dump.truncated"}
     assert bool(dump.context()) == (length >= 0x1000)
     use(dump)
+
+
+def test_a_field_that_the_cut_runs_through_is_absent() -> None:
+    data = write_x64(server2019(), 6)
+    assert open_dump(BytesSource(data[:0x88])).header.kd_debugger_data_block == KDBG
+    assert open_dump(BytesSource(data[:0x87])).header.kd_debugger_data_block is None
+    assert open_dump(BytesSource(data[:0x1033])).header.system_up_time is None
+    assert open_dump(BytesSource(data[:0x349])).context() == b""
 
 
 @pytest.mark.realdata
@@ -214,7 +222,7 @@ def test_a_page_file_that_was_too_small_is_told(bitmap: bytes) -> None:
 
 
 def test_where_type_and_signature_disagree_the_signature_is_believed(bitmap: bytes) -> None:
-    for wrong in (1, 8, 7):
+    for wrong in (1, 4, 8, 7):
         data = bytearray(bitmap)
         data[0xF98:0xF9C] = struct.pack("<I", wrong)
         dump = open_dump(BytesSource(data))
@@ -373,6 +381,53 @@ def test_a_triage_dump_whose_areas_point_outside_the_file(unpacked: Give) -> Non
     assert not dump.complete
     assert dump.modules() == []
     use(dump)
+
+
+class BadSectors:
+    """A file of which one stretch cannot be read."""
+
+    def __init__(self, data: bytes, low: int, high: int) -> None:
+        self._data, self._low, self._high = data, low, high
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        if offset < self._high and self._low < offset + length and length > 0:
+            raise ReadError("bad sector", address=offset)
+        return self._data[offset : offset + length]
+
+
+@pytest.mark.realdata
+def test_a_bad_sector_in_a_triage_dump_costs_what_lies_there_only(unpacked: Give) -> None:
+    data = unpacked("dumps/7e_1.dmp").read_bytes()
+    dump = open_dump(BadSectors(data, 0xA0000, 0xA1000))
+    assert len(dump.modules()) == 189
+    assert dump.triage is not None
+    hit = [b for b in dump.triage.blocks if b.place < 0xA1000 and b.place + b.size > 0xA0000]
+    assert hit
+    for block in hit:
+        with pytest.raises(ReadError, match="file cannot be read there"):
+            dump.memory.read(block.start, block.size)
+    drivers = struct.unpack_from("<I", data, 0x2030)[0]
+    dump = open_dump(BadSectors(data, drivers, drivers + 1))
+    assert dump.modules() == []
+    assert codes(dump) == {"dump.modules-unreadable"}
+    use(open_dump(BadSectors(data, 0x2000, 0x2001)))
+    with pytest.raises(ReadError):
+        open_dump(BadSectors(data, 0, 1))
+
+
+def test_a_bad_sector_in_a_bitmap_dump_costs_its_pages_only(bitmap: bytes) -> None:
+    machine = server2019()
+    first = len(bitmap) - PAGE * len(machine.pages)
+    place = sorted(machine.pages).index((machine.physical(RSP & ~0xFFF) or 0) >> 12)
+    dump = open_dump(BadSectors(bitmap, first + PAGE * place, first + PAGE * place + 1))
+    assert len(dump.modules()) == 4
+    with pytest.raises(ReadError, match="file cannot be read there"):
+        dump.memory.read(RSP, 8)
+    use(open_dump(BadSectors(bitmap, 0x2000, 0x2038)))
 
 
 # -- any bytes --------------------------------------------------------------------------------------------------

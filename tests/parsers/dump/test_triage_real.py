@@ -170,7 +170,7 @@ def test_lists_have_the_known_lengths(unpacked: Give, row: Row) -> None:
     assert len(dump.modules()) == dump.triage.header.driver_count == row.drivers
     assert len(dump.unloaded()) == row.unloaded
     assert len(dump.triage.blocks) == row.blocks
-    assert dump.triage.header.is_kernel_generated is row.kernel_generated
+    assert dump.triage.kernel_generated is row.kernel_generated
     assert all(module.name and module.base and module.size_of_image for module in dump.modules())
     assert dump.diagnostics.items == []
 
