@@ -7,7 +7,6 @@ file: the missing part of the header is read as fill.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from construct import Struct
 
@@ -172,7 +171,7 @@ def _descriptor(data: bytes, wide: bool) -> PhysicalMemoryDescriptor | None:
     return PhysicalMemoryDescriptor(number, pages, tuple(runs))
 
 
-def _whole_fields(layout: Struct[Any, Any], length: int) -> int:
+def _whole_fields(layout: Struct, length: int) -> int:
     """Return the end of the last field that lies wholly within `length` bytes."""
     end = 0
     for part in layout.subcons:

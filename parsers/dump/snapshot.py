@@ -8,7 +8,7 @@ from parsers.bytesource import ByteSource
 from parsers.diagnostics import Diagnostics
 from parsers.dump.header import DumpHeader
 from parsers.dump.kdbg import KdDebuggerData, read_kdbg
-from parsers.dump.memory import EmptyMemory, Memory
+from parsers.dump.memory import NO_PAGE_TABLE, EmptyMemory, Memory
 from parsers.dump.modules import LoadedModule, UnloadedDriver, walk_modules, walk_unloaded
 from parsers.dump.pages import StoredPages, read_pages, read_ranges
 from parsers.dump.paging import Arm64Paging, Paging, X64Paging, X86PaePaging, X86Paging
@@ -104,9 +104,10 @@ class Snapshot:
                 return memory
         if not candidates:
             self._diagnostics.error(
-                "dump.no-translation", "virtual memory cannot be read: no page tables for this machine type"
+                "dump.no-translation",
+                f"virtual memory cannot be read: no page tables, or none that stopcode walks ({self._header.machine})",
             )
-            return EmptyMemory("no page tables for this machine type", pointer_size=width)
+            return EmptyMemory("no page tables to walk", reason=NO_PAGE_TABLE, pointer_size=width)
         self._diagnostics.warning(
             "dump.kernel-not-mapped", "the header's page tables lead neither to the kernel's block nor to its modules"
         )

@@ -469,7 +469,7 @@ def write_x64(machine: Machine, dump_type: int, **options: object) -> bytes:
         **options,
     }
     runs = runs_of(machine.pages) if dump_type == 1 else None
-    header = header64(dump_type, runs=runs, **arguments)  # type: ignore[arg-type]
+    header = header64(dump_type, runs=runs, **arguments)
     if dump_type == 1:
         return full_dump(header, machine.pages)
     if dump_type == 2:

@@ -178,7 +178,7 @@ def windows7_x86(kind: str) -> Machine:
 
 @pytest.mark.parametrize("kind", ["x86", "pae"])
 @pytest.mark.parametrize("claimed", ["right", "wrong"])
-@pytest.mark.parametrize("dump_type", [1, 2])
+@pytest.mark.parametrize("dump_type", [1, 2, 5])
 def test_x86_with_and_without_pae_whatever_the_header_says(kind: str, claimed: str, dump_type: int) -> None:
     machine = windows7_x86(kind)
     large = 0x600000 if kind == "pae" else 0x400000
@@ -186,7 +186,7 @@ def test_x86_with_and_without_pae_whatever_the_header_says(kind: str, claimed: s
     pae = (kind == "pae") == (claimed == "right")
     runs = runs_of(machine.pages)
     header = header32(dump_type, cr3=machine.cr3, pae=int(pae), kdbg=KDBG32, modules=LIST32, runs=runs)
-    write = full_dump if dump_type == 1 else summary_dump
+    write = {1: full_dump, 2: summary_dump, 5: bitmap_dump}[dump_type]
     dump = open_dump(BytesSource(write(header, machine.pages)))
     assert (dump.machine, dump.pointer_size, dump.complete) == ("x86", 4, True)
     assert dump.diagnostics.items == []
@@ -208,6 +208,20 @@ def test_x86_with_and_without_pae_whatever_the_header_says(kind: str, claimed: s
     with pytest.raises(ReadError, match="not present"):
         dump.memory.read(0x10000, 1)
     assert len(dump.context()) == 0x2CC
+
+
+@pytest.mark.parametrize("options", [{"machine": 0x200}, {"machine": 0x1234}, {"cr3": 0x4547415045474150}])
+def test_a_machine_whose_page_tables_are_not_walked_still_gives_its_pages(
+    machine: Machine, options: dict[str, int]
+) -> None:
+    header = header64(6, **{"cr3": machine.cr3, **options})
+    dump = open_dump(BytesSource(bitmap_dump(header, machine.pages)))
+    assert "dump.no-translation" in {item.code for item in dump.diagnostics.items}
+    assert dump.physical is not None
+    assert dump.physical.read(MARK << 12, 8) == b"the page"
+    assert dump.modules() == []
+    with pytest.raises(ReadError, match="page table not in the dump"):
+        dump.memory.read(KDBG, 4)
 
 
 def test_page_tables_that_lead_nowhere_are_told(machine: Machine) -> None:
