@@ -274,7 +274,11 @@ def _leaves(image: CodeImage, row: RuntimeFunction, target: int) -> bool:
     other = image.function_at(target)
     if other is None:
         return True
-    return primary_of(image, other)[0].begin != primary.begin
+    theirs, info = primary_of(image, other)
+    # GCC gives a function's cold part an unchained row of its own, whose frame is there from its first byte: nobody
+    # who has taken his frame down jumps into one.
+    begins_in_frame = not info.prolog_size and bool(info.codes)
+    return theirs.begin != primary.begin and not begins_in_frame
 
 
 def _undoes_at_start(info: UnwindInfo) -> bool:

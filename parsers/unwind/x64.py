@@ -91,15 +91,17 @@ def unwind_frame(regs: Registers, image: CodeImage, memory: MemoryReader, *, int
         return frame.step("leaf", None)
     row = resolve(image, row)
     info = read_unwind_info(image, row.unwind)
+    offset = rva - row.begin
+    certain = not (offset and _handler_knows(info))
     if interrupted:
         by = epilog_by_descriptor if info.version == 2 else epilog_by_code
-        epilog, frame.certain = by(image, row, info, rva)
+        epilog, told = by(image, row, info, rva)
+        certain = certain and told
         if epilog is not None:
+            frame.certain = certain
             frame.run_epilog(epilog, info)
             return frame.step("machine-frame" if frame.trap else "epilog", row.begin)
-    offset = rva - row.begin
-    if offset and _handler_knows(info):
-        frame.certain = False
+    frame.certain = certain
     frame.undo(info, offset)
     if not frame.trap:
         frame.pop_return()

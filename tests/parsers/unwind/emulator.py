@@ -45,6 +45,7 @@ class Shadow:
     rsp: int
     saved: dict[str, int]
     xmm: list[int]
+    slots: set[int] = field(default_factory=set)  # where its function has saved registers
 
 
 @dataclass
@@ -111,6 +112,7 @@ class Program:
         directory = pe.OPTIONAL_HEADER.DATA_DIRECTORY[3]
         self.rows = self._rows(directory.VirtualAddress, directory.Size)
         self._begins = [row.begin for row in self.rows]
+        self.begins = {row.begin for row in self.rows}
         pe.close()
 
     def _rows(self, rva: int, size: int) -> list[Row]:
@@ -137,14 +139,15 @@ class Program:
         return self.rows[i] if i >= 0 and rva < self.rows[i].end else None
 
     def functions(self) -> list[Row]:
-        """Rows that are functions of their own."""
-        return [row for row in self.rows if not row.flags & 4]
+        """Rows that can be called: not the parts of others, nor GCC's cold parts, which begin inside a frame."""
+        return [row for row in self.rows if not row.flags & 4 and (row.prolog or not row.count)]
 
 
 @dataclass
 class Instruction:
     size: int
     kind: str  # "call", "ret", "jump-register", "bad", ""
+    saves: str  # the nonvolatile register that it stores whole
 
 
 class Machine:
@@ -168,9 +171,10 @@ class Machine:
         for start, end in program.code:
             first, last = start & ~0xFFF, (end + 0xFFF) & ~0xFFF
             uc.mem_protect(program.base + first, last - first, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
-        uc.mem_map(STACK, STACK_SIZE)
-        uc.mem_map(HEAP, HEAP_SIZE)
-        uc.mem_map(TEB, 0x10000)
+        data = unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE
+        uc.mem_map(STACK, STACK_SIZE, data)
+        uc.mem_map(HEAP, HEAP_SIZE, data)
+        uc.mem_map(TEB, 0x10000, data)
         uc.mem_map(STUB, 0x1000)
         uc.mem_map(STOP, 0x1000)
         pick = self.random
@@ -186,6 +190,7 @@ class Machine:
         uc.mem_write(STOP, b"\xf4")
         uc.hook_add(unicorn.UC_HOOK_CODE, self._step)
         uc.hook_add(unicorn.UC_HOOK_MEM_READ_UNMAPPED | unicorn.UC_HOOK_MEM_WRITE_UNMAPPED, self._map)
+        uc.hook_add(unicorn.UC_HOOK_MEM_WRITE, self._write, begin=STACK, end=STACK + STACK_SIZE)
         self.lazy = 0
 
     def _pointer(self) -> int:
@@ -221,6 +226,8 @@ class Machine:
         self.before_end = 0
         self.steps = 0
         self.stopped = ""
+        self.saves = ""
+        self.overwritten = False
         self.shadow.append(self._frame(STOP, rsp))
         try:
             uc.emu_start(self.program.base + begin, STOP, timeout=3_000_000, count=MAX_STEPS)
@@ -241,19 +248,33 @@ class Machine:
             return False
         self.lazy += 1
         try:
-            uc.mem_map(address & ~0xFFF, 0x2000 if (address & 0xFFF) + size > 0x1000 else 0x1000)
+            length = 0x2000 if (address & 0xFFF) + size > 0x1000 else 0x1000
+            uc.mem_map(address & ~0xFFF, length, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
         except unicorn.UcError:
             return False
         return True
+
+    def _write(self, _uc: unicorn.Uc, _access: int, address: int, size: int, value: int, _data: object) -> None:
+        """Watch the saved registers: random arguments make programs write over their own frames."""
+        frame = self.shadow[-1]
+        if self.saves and size == 8 and value & (1 << 64) - 1 == frame.saved[self.saves]:
+            frame.slots.add(address)
+            return
+        for word in range(address & -8, address + size, 8):
+            if any(word in frame.slots for frame in self.shadow):
+                self.overwritten = True
 
     def _instruction(self, address: int, size: int) -> Instruction:
         known = self.decoded.get(address)
         if known is not None:
             return known
         code = bytes(self.uc.mem_read(address, size))
-        kind = "bad"
+        kind, saves = "bad", ""
         for instruction in self.disassembler.disasm(code, address, 1):
             kind = ""
+            if instruction.id in (cx.X86_INS_PUSH, cx.X86_INS_MOV):
+                stored = instruction.op_str.rpartition(", ")[2]
+                saves = stored if stored in SAVED else ""
             if instruction.id == cx.X86_INS_CALL:
                 kind = "call"
             elif instruction.id == cx.X86_INS_RET:
@@ -261,7 +282,7 @@ class Machine:
             elif instruction.id == cx.X86_INS_JMP and not instruction.op_str.startswith("0x"):
                 rex = code[0] if code[0] & 0xF0 == 0x40 else 0
                 kind = "" if rex & 8 or code[:2] == b"\xff\x25" else "jump-register"
-        known = self.decoded[address] = Instruction(size, kind)
+        known = self.decoded[address] = Instruction(size, kind, saves)
         return known
 
     def _goes_on(self, rva: int) -> bool:
@@ -295,7 +316,12 @@ class Machine:
             if row is None or row.primary != self.before_primary:
                 self._stop("a switch left its function")
                 return
+        if self.overwritten:
+            self._stop("the program overwrote a saved register")
+            return
         rva = address - self.program.base
+        if rva in self.program.begins:
+            self.shadow[-1].slots.clear()  # a function that was jumped to uses its caller's home space anew
         if address == self.before_end and not self._goes_on(rva):
             # The function ends with a call that never returns on Windows: an import that the stub answered.
             self._stop("fell out of its function")
@@ -307,15 +333,17 @@ class Machine:
             return
         if inside and self.visits[rva] < MAX_VISITS:
             self.visits[rva] += 1
-            if struct.unpack("<Q", uc.mem_read(self.shadow[-1].rsp, 8))[0] != self.shadow[-1].ret:
+            whole = (self.points + 1) % 5 == 0
+            for frame in self.shadow if whole else self.shadow[-1:]:
+                if struct.unpack("<Q", uc.mem_read(frame.rsp, 8))[0] == frame.ret:
+                    continue
                 self._stop("the program overwrote its return address")
                 return
             self.points += 1
-            point = Point(
-                address, dict(zip(NAMES, values, strict=True)), self._xmm(), self.shadow, self.points % 5 == 0
-            )
+            point = Point(address, dict(zip(NAMES, values, strict=True)), self._xmm(), self.shadow, whole)
             self.compare(point)
         self.before = instruction.kind
+        self.saves = instruction.saves
         self.before_rsp = rsp
         self.before_end = address + size
         if instruction.kind == "jump-register":

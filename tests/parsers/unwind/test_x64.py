@@ -222,6 +222,10 @@ def test_a_jump_to_another_part_of_the_same_function_is_no_epilog() -> None:
     assert step(chained, list(range(8))).method == "unwind"
     other = Image([(0x1000, 0x1100, INFO), (0x2000, 0x2100, INFO + 0x200)], places)
     assert step(other, list(range(8))).method == "epilog"
+    # GCC's cold parts: a row of their own, not chained, with the whole frame from the first byte on.
+    cold = Image([*other.rows[:1], RuntimeFunction(0x2000, 0x2100, INFO + 0x300)], places)
+    places[INFO + 0x300] = record(bytes([0, 0x12]), prolog=0)
+    assert step(cold, list(range(8))).method == "unwind"
 
 
 def test_a_jump_to_the_function_s_own_start_is_a_tail_call() -> None:

@@ -165,18 +165,22 @@ _ASSEMBLER = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
 
 
 def _moves_stack(program: Program, row: Row, rva: int) -> bool:
-    """Whether Rsp changes between the end of the prolog and a place before the first epilog, by capstone's reading."""
+    """Whether the code between the end of the prolog and a place has pushed what it has not popped (by capstone)."""
     if row.frame_register:
         return False
     start = row.begin + row.prolog
+    depth = 0
     for instruction in _ASSEMBLER.disasm(program.image[start:rva], start):
-        if instruction.mnemonic in ("push", "pushfq") or (
-            instruction.mnemonic in ("sub", "lea") and instruction.op_str.startswith("rsp,")
-        ):
-            return True
-        if instruction.mnemonic in ("pop", "ret"):
-            return False
-    return False
+        name, operands = instruction.mnemonic, instruction.op_str
+        if name == "ret":
+            depth = 0
+        elif name in ("push", "pushfq"):
+            depth += 8
+        elif name in ("pop", "popfq"):
+            depth -= 8
+        elif name in ("sub", "add") and operands.startswith("rsp, "):
+            depth += int(operands[5:], 0) * (1 if name == "sub" else -1)
+    return depth > 0
 
 
 def _difference(regs: Registers, ret: int, rsp: int, saved: dict[str, int], xmm: list[int]) -> str:
