@@ -25,6 +25,7 @@ __all__ = [
     "MAX_PE_EXPORT_BYTES",
     "MAX_PE_EXPORT_NAME",
     "MAX_PE_HEADERS",
+    "MAX_PE_READ",
     "MAX_PROCESSORS",
     "MAX_PROTOTYPE_DEPTH",
     "MAX_REGISTRY_VALUE",
@@ -75,6 +76,8 @@ MAX_PE_EXPORT_BYTES = 16 << 20
 MAX_PE_EXPORT_NAME = 4096
 #: Nodes under one node of a version resource.
 MAX_VERSION_NODES = 1024
+#: Bytes of an image that one read gives.
+MAX_PE_READ = 16 << 20
 #: Bytes of one version resource.
 MAX_VERSION_RESOURCE = 0x10000
 #: Bytes of one registry hive (the largest seen in the field is below 512 MiB).

@@ -19,7 +19,14 @@ from typing import Literal
 
 from parsers.bytesource import ByteSource
 from parsers.errors import FormatError, ReadError, StopcodeError, TruncatedError
-from parsers.limits import MAX_PE_EXPORT_BYTES, MAX_PE_EXPORT_NAME, MAX_PE_EXPORTS, MAX_PE_HEADERS, require_count
+from parsers.limits import (
+    MAX_PE_EXPORT_BYTES,
+    MAX_PE_EXPORT_NAME,
+    MAX_PE_EXPORTS,
+    MAX_PE_HEADERS,
+    MAX_PE_READ,
+    require_count,
+)
 from parsers.pe_pdata import RuntimeFunction, RuntimeFunctions
 
 __all__ = [
@@ -216,6 +223,8 @@ class PeImage:
     def read_rva(self, rva: int, length: int) -> bytes:
         """Return up to `length` bytes at an RVA; fewer at the end of a section, the headers or a cut file.
 
+        One read gives at most MAX_PE_READ bytes.
+
         What a section has in memory beyond its raw data reads as zeros; raw data that the file should hold and
         does not never does.
 
@@ -239,7 +248,7 @@ class PeImage:
         if section is None:
             return self.source.read_at(rva, min(length, self.size_of_headers - rva)) if rva >= 0 else b""
         inside = rva - section.rva
-        length = min(length, section.mapped_size - inside, MAX_PE_EXPORT_BYTES)
+        length = min(length, section.mapped_size - inside, MAX_PE_READ)
         stored = min(length, max(0, self._raw_length(section) - inside))
         data = self.source.read_at(self._raw_start(section) + inside, stored) if stored else b""
         return data if len(data) < stored else data + bytes(length - stored)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from parsers import pe_layouts as layouts
 from parsers.bytesource import BytesSource, FileSource
 from parsers.errors import FormatError, ReadError, StopcodeError, TruncatedError
+from parsers.limits import MAX_PDATA_ROWS, MAX_PE_EXPORT_NAME, MAX_PE_EXPORTS, MAX_PE_READ
 from parsers.pe import MACHINE_AMD64, PeImage
 from parsers.pe_pdata import RuntimeFunction, RuntimeFunctions
 from tests.parsers.fixture_files import all_fetched, compile_dll, fetched
@@ -223,6 +224,56 @@ def test_an_absent_page_of_the_table_costs_only_the_functions_behind_it() -> Non
     assert functions.function_at(2999 * 0x10) is not None
     with pytest.raises(ReadError):
         functions.function_at((0x1800 // 12) * 0x10)
+
+
+def test_a_table_is_taken_up_to_its_limit_of_rows() -> None:
+    def read_rva(rva: int, n: int) -> bytes:
+        return b"\xff" * n
+
+    assert len(RuntimeFunctions(read_rva, 0x5000, 12 * MAX_PDATA_ROWS + 120)) == MAX_PDATA_ROWS
+
+
+def patched_export(small: bytes, offset: int, value: int) -> PeImage:
+    data = bytearray(small)
+    image = PeImage(BytesSource(small))
+    at = image.file_offset(image.data_directory(0)[0]) or 0
+    data[at + offset : at + offset + 4] = value.to_bytes(4, "little")
+    return PeImage(BytesSource(data))
+
+
+@pytest.mark.peer("x86_64-w64-mingw32-gcc")
+@pytest.mark.parametrize("offset", [0x14, 0x18])
+def test_counts_of_exports_are_held_against_their_limit(small: bytes, offset: int) -> None:
+    with pytest.raises(FormatError, match="out of range"):
+        patched_export(small, offset, MAX_PE_EXPORTS + 1).exports()
+    assert patched_export(small, offset, MAX_PE_EXPORTS + 1).nearest_export(0x1010) is None
+
+
+@pytest.mark.peer("x86_64-w64-mingw32-gcc")
+def test_names_of_exports_are_cut_at_their_limit(small: bytes) -> None:
+    image = PeImage(BytesSource(small))
+    text = image.section_at(image.exports()[0][1])
+    assert text is not None
+    names = image.file_offset(image.data_directory(0)[0]) or 0
+    table = int.from_bytes(small[names + 0x20 : names + 0x24], "little")
+    data = bytearray(small)
+    at = image.file_offset(table) or 0
+    data[at : at + 4] = text.rva.to_bytes(4, "little")
+    data[text.raw_offset : text.raw_offset + text.raw_size] = b"A" * text.raw_size
+    assert max(len(name) for name, _rva in PeImage(BytesSource(data)).exports()) <= MAX_PE_EXPORT_NAME
+
+
+def test_one_read_gives_no_more_than_its_limit() -> None:
+    header = bytearray(0x400)
+    header[:2], header[0x3C] = b"MZ", 0x40
+    header[0x40:0x44] = b"PE\0\0"
+    header[0x44:0x48] = b"\x64\x86\x01\x00"
+    header[0x54:0x56] = (0xF0).to_bytes(2, "little")
+    header[0x58:0x5A] = b"\x0b\x02"
+    header[0x148:0x158] = b".bss\0\0\0\0" + (0x40000000).to_bytes(4, "little") + (0x1000).to_bytes(4, "little")
+    image = PeImage(BytesSource(header))
+    assert image.sections[0].virtual_size == 0x40000000
+    assert len(image.read_rva(0x1000, 0x40000000)) == MAX_PE_READ
 
 
 @pytest.mark.parametrize(

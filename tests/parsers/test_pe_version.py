@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from parsers import pe_layouts as layouts
 from parsers.bytesource import BytesSource, FileSource
 from parsers.errors import FormatError, StopcodeError
+from parsers.limits import MAX_VERSION_NODES, MAX_VERSION_RESOURCE
+from parsers.pe import PeImage
 from parsers.pe_version import read_version
 from parsers.version import Version
 from tests.parsers.fixture_files import all_fetched, compile_dll, compile_resource, fetched
@@ -115,6 +117,31 @@ def test_a_broken_signature_is_an_error_and_no_version(built: Path) -> None:
     data[found.offset] ^= 1
     with pytest.raises(FormatError, match="signature"):
         read_version(BytesSource(data))
+
+
+@pytest.mark.peer("x86_64-w64-mingw32-windres")
+def test_a_resource_longer_than_the_limit_is_damage(built: Path) -> None:
+    data = bytearray(built.read_bytes())
+    image = PeImage(BytesSource(data))
+    found = read_version(BytesSource(data))
+    assert found is not None
+    start = data.index("VS_VERSION_INFO".encode("utf-16-le")) - 6
+    section = next(section for section in image.sections if section.name == ".rsrc")
+    rva = (start - section.raw_offset + section.rva).to_bytes(4, "little")
+    entry = data.index(rva, section.raw_offset)
+    data[entry + 4 : entry + 8] = (MAX_VERSION_RESOURCE + 1).to_bytes(4, "little")
+    with pytest.raises(FormatError, match="out of range"):
+        read_version(BytesSource(data))
+
+
+@pytest.mark.peer("x86_64-w64-mingw32-windres")
+def test_more_strings_than_the_limit_are_left_out(tmp_path: Path) -> None:
+    many = "".join(f'VALUE "k{i}", "v"\n' for i in range(MAX_VERSION_NODES + 50))
+    text = SCRIPT.replace('VALUE "Odd", "x"', many)
+    path = compile_dll(tmp_path, "many", "int f(void) { return 1; }", extra=(compile_resource(tmp_path, text),))
+    found = read_version(BytesSource(path.read_bytes()))
+    assert found is not None
+    assert len(found.strings) == MAX_VERSION_NODES
 
 
 @pytest.mark.fuzz

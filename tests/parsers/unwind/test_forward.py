@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from parsers.bytesource import FileSource
 from parsers.errors import ReadError
+from parsers.limits import MAX_FORWARD_INSTRUCTIONS
 from parsers.unwind.forward import ForwardSearch
 from parsers.unwind.registers import Registers
 from tests.parsers.fixture_files import fetched
@@ -181,3 +182,25 @@ def test_ways_with_different_stacks_give_no_answer() -> None:
         Nothing(), lambda va, n: code[va - 0x1000 :][:n], low=0x8000, high=0x9000, accept=lambda word: True
     )
     assert search.caller(Registers(0x1000, {"rsp": 0x8100}), interrupted=False) is None
+
+
+def test_a_way_longer_than_the_limit_gives_no_answer() -> None:
+    for count, solved in ((100, True), (MAX_FORWARD_INSTRUCTIONS + 10, False)):
+        code = b"\x90" * count + b"\xc3"
+
+        def read_code(va: int, n: int, code: bytes = code) -> bytes:
+            return code[va - 0x1000 :][:n]
+
+        search = ForwardSearch(Nothing(), read_code, low=0x8000, high=0x9000, accept=lambda word: True)
+        assert (search.caller(Registers(0x1000, {"rsp": 0x8100}), interrupted=False) is not None) == solved
+
+
+def test_a_register_saved_on_the_way_comes_back_and_a_changed_word_does_not() -> None:
+    # mov [rsp+40h], rdi; mov [rsp+48h], rax; xor edi, edi; mov rdi, [rsp+40h]; mov rbx, [rsp+48h]; ret
+    code = b"\x48\x89\x7c\x24\x40\x48\x89\x44\x24\x48\x31\xff\x48\x8b\x7c\x24\x40\x48\x8b\x5c\x24\x48\xc3"
+    search = ForwardSearch(
+        Nothing(), lambda va, n: code[va - 0x1000 :][:n], low=0x8000, high=0x9000, accept=lambda word: True
+    )
+    found = search.caller(Registers(0x1000, {"rsp": 0x8100, "rdi": 5, "rbx": 6}), interrupted=False)
+    assert found is not None
+    assert found.gprs == {"rdi": 5, "rsp": 0x8108}
