@@ -138,6 +138,13 @@ class Program:
         i = bisect.bisect_right(self._begins, rva) - 1
         return self.rows[i] if i >= 0 and rva < self.rows[i].end else None
 
+    def gap_at(self, rva: int) -> str:
+        """The stretch between two rows that an RVA lies in."""
+        i = bisect.bisect_right(self._begins, rva)
+        low = self.rows[i - 1].end if i else 0
+        high = self.rows[i].begin if i < len(self.rows) else self.size
+        return f"{low:#x}..{high:#x}"
+
     def functions(self) -> list[Row]:
         """Rows that can be called: not the parts of others, nor GCC's cold parts, which begin inside a frame."""
         return [row for row in self.rows if not row.flags & 4 and (row.prolog or not row.count)]

@@ -85,7 +85,7 @@ def run_file(
 
     def wrong_at(rva: int, left: int, text: str, *, certain: bool) -> None:
         row = program.row_at(left)
-        where = f"no row at {left:#x}" if row is None else f"{row.begin:#x}..{row.end:#x}"
+        where = f"no row in {program.gap_at(left)}" if row is None else f"{row.begin:#x}..{row.end:#x}"
         if row is None:
             reason = "a subroutine without a row that changes the stack or a saved register"
         elif not certain:
