@@ -281,12 +281,16 @@ class VolumeFact(TypedDict, total=False):
 
 
 class BugCheckDict(TypedDict):
-    """The stop code: `code` masked ("0x7e"), `code_raw` as stored, parameters with their meanings."""
+    """The stop code: `code` masked ("0x7e"), `code_raw` as stored, parameters with their meanings.
+
+    `case` is the documented case that the parameters select.
+    """
 
     code: str
     code_raw: str
     name: str
     parameters: list[dict[str, str]]
+    case: NotRequired[str]
 
 
 class DumpDict(TypedDict, total=False):
@@ -301,7 +305,10 @@ class DumpDict(TypedDict, total=False):
 
 
 class ModuleDict(TypedDict, total=False):
-    """One loaded module. `on_disk` tells whether the disk's file of that name is this very build."""
+    """One loaded module. `on_disk` tells whether the disk's file of that name (`disk_path`) is this very build.
+
+    `version` is that file's, and only there when it is the same build.
+    """
 
     name: str
     path: str
@@ -311,6 +318,7 @@ class ModuleDict(TypedDict, total=False):
     checksum: str
     version: str
     on_disk: Literal["same", "different", "missing", "unreadable", "not-checked"]
+    disk_path: str
 
 
 class UnloadedDict(TypedDict):
@@ -319,6 +327,7 @@ class UnloadedDict(TypedDict):
     name: str
     start: str
     end: str
+    time: NotRequired[str]
 
 
 class FrameDict(TypedDict, total=False):
@@ -346,7 +355,11 @@ class Culprit(TypedDict):
 
 
 class CrashDict(TypedDict, total=False):
-    """/crashes: one analysed dump. The item's name in paths is the dump's path."""
+    """/crashes: one analysed dump. The item's name in paths is the dump's path.
+
+    `stack` begins at the fault where there is one, else at the bug check call; `bugcheck_stack` is the call's own
+    stack as far as it is certain, where `stack` is another one. `gaps` are sentences: what the dump does not tell.
+    """
 
     item: str
     dump: DumpDict
@@ -362,6 +375,7 @@ class CrashDict(TypedDict, total=False):
     process: str
     context: dict[str, Any]
     stack: list[FrameDict]
+    bugcheck_stack: list[FrameDict]
     modules: list[ModuleDict]
     module_count: int
     unloaded: list[UnloadedDict]

@@ -124,7 +124,15 @@ def _header(evidence: Evidence, *, is_fault: bool) -> CrashContext | None:
     if found is None:
         return None
     return CrashContext(
-        found.ip, found.sp, found.registers, "header", None, found.where, is_fault, flags=found.flags, file_offset=offset
+        found.ip,
+        found.sp,
+        found.registers,
+        "header",
+        None,
+        found.where,
+        is_fault,
+        flags=found.flags,
+        file_offset=offset,
     )
 
 
@@ -192,9 +200,7 @@ def _x86_trap_frame(evidence: Evidence, address: int, where: str) -> CrashContex
     registers = {name: u32(offset) for name, offset in _X86_TRAP.items()}
     # Kernel-mode frames end before HardwareEsp: the stack pointer was just behind.
     registers["esp"] = address + 0x74
-    return CrashContext(
-        u32(0x68), registers["esp"], registers, "trap-frame", address, where, True, flags=u32(0x70)
-    )
+    return CrashContext(u32(0x68), registers["esp"], registers, "trap-frame", address, where, True, flags=u32(0x70))
 
 
 def _by_context_parameter(evidence: Evidence) -> CrashContext | None:
@@ -242,7 +248,9 @@ def _by_search(evidence: Evidence) -> CrashContext | None:
         if evidence.code not in _SEARCH_ANY:
             return None
         frame = search(evidence, ip=None, fault_address=None)
-        return None if frame is None else _from_trap_frame(frame, f"trap frame found on the stack at {frame.address:#x}")
+        return (
+            None if frame is None else _from_trap_frame(frame, f"trap frame found on the stack at {frame.address:#x}")
+        )
     ip = evidence.parameters[named[0] - 1]
     touched = evidence.parameters[named[1] - 1] if named[1] else None
     if not ip:
@@ -257,7 +265,9 @@ def _by_search(evidence: Evidence) -> CrashContext | None:
     for name, value in call.registers.items():
         frame = at_pointer(evidence, value, ip=ip, fault_address=touched)
         if frame is not None:
-            return _from_trap_frame(frame, f"trap frame that {name} points to at the bug check call, {frame.address:#x}")
+            return _from_trap_frame(
+                frame, f"trap frame that {name} points to at the bug check call, {frame.address:#x}"
+            )
     return None
 
 

@@ -1,4 +1,4 @@
-"""Is the bug check context at the very first instruction of KeBugCheckEx or KeBugCheck?
+"""Whether the bug check context stands at the very first instruction of KeBugCheckEx or KeBugCheck.
 
 Only then is the word at the stack pointer the caller's return address. Shown by what the calling convention puts
 there: the code and its parameters in RCX, RDX, R8, R9 and in the home space above the return address (in all six
@@ -68,8 +68,8 @@ def bugcheck_call(evidence: Evidence, context: CrashContext) -> BugCheckCall | N
                 words[0],
                 (
                     f"RCX holds the bug check code and all parameters are 0; the code at {label} is sub rsp,28h; call "
-                    f"{evidence.modules.label(target)}, which begins as KeBugCheckEx does: it is the entry of KeBugCheck, "
-                    "so [RSP] is its caller",
+                    f"{evidence.modules.label(target)}, which begins as KeBugCheckEx does: it is the entry of "
+                    "KeBugCheck, so [RSP] is its caller",
                 ),
             )
     if bytes_.startswith(_STORES):

@@ -173,12 +173,16 @@ class DiskImages:
         if self._store is None:
             self._store = {}
             try:
-                entries = self._windows.files.glob(f"{self._windows.root}\\System32\\DriverStore\\FileRepository\\*\\*.sys")
+                entries = self._windows.files.glob(
+                    f"{self._windows.root}\\System32\\DriverStore\\FileRepository\\*\\*.sys"
+                )
             except StopcodeError:
                 entries = []
             for entry in entries:
                 self._store.setdefault(entry.path.rpartition("\\")[2].lower(), []).append(entry.path)
-        return [path for name in _file_names(module.name) for path in self._store.get(name.lower(), [])[:_MAX_STORE_COPIES]]
+        return [
+            path for name in _file_names(module.name) for path in self._store.get(name.lower(), [])[:_MAX_STORE_COPIES]
+        ]
 
     def _image(self, path: str) -> PeImage | None:
         """Open a file; None when it cannot be read as an image."""

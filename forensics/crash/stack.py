@@ -39,6 +39,8 @@ _RANK: dict[str, int] = {"exact": 0, "likely": 1, "guess": 2}
 _USER_END = 0x0000_8000_0000_0000
 #: Forward searches of one dump: they take about a millisecond each, and a hostile stack could ask for thousands.
 _MAX_FORWARD = 300
+#: Frames of one dump that nothing but their address speaks for: a list of hints, each word once.
+_MAX_BY_RANGE = 16
 #: Stack words that one gap is searched through.
 _MAX_GAP_WORDS = 1024
 
@@ -56,7 +58,6 @@ class Frame:
         image: where the unwind data that led to this frame came from; None where none was used.
         regs: the frame's registers, for x64.
         interrupted: `ip` has not run: the innermost frame, or one that a trap interrupted.
-        function: RVA of the function's first byte, where the function table told it.
 
     """
 
@@ -79,11 +80,13 @@ class StackWalker:
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
+        self.machine = evidence.dump.machine
         self.words = ReturnAddresses(evidence)
         self._images: dict[int, LayeredImage] = {}
         self._searches: dict[tuple[int, int], ForwardSearch] = {}
         self._callers: dict[tuple[int, int, bool], Registers | None] = {}
         self._forward_left = _MAX_FORWARD
+        self._by_range: set[int] = set()
 
     # -- the walk -------------------------------------------------------------------------------------------------
 
@@ -100,9 +103,7 @@ class StackWalker:
         machine = self._evidence.dump.machine
         if machine == "x64":
             return self._walk_x64(context, at_entry=at_entry, scan=scan)
-        first = Frame(
-            context.ip, context.sp, self._evidence.modules.at(context.ip), "trap", "exact", interrupted=True
-        )
+        first = Frame(context.ip, context.sp, self._evidence.modules.at(context.ip), "trap", "exact", interrupted=True)
         return [first, *self._chain(context, machine)]
 
     def _chain(self, context: CrashContext, machine: str) -> list[Frame]:
@@ -274,17 +275,26 @@ class StackWalker:
             data = self._evidence.memory.read_available(low, max(high - low, 0))
         except ReadError:
             return None
-        ranges = self._evidence.modules
+        modules = self._evidence.modules
+        by_range: Registers | None = None
         for at in range(0, len(data) - 7, 8):
             word = int.from_bytes(data[at : at + 8], "little")
-            if word < _USER_END or ranges.at(word) is None or not self.words.is_possible(word):
+            if word < _USER_END:
                 continue
-            module = ranges.at(word)
-            if module is not None and self.words.is_covered(word, self.image_of(module)) is False:
+            module = modules.at(word)
+            if module is None or not self.words.is_possible(word):
+                continue
+            if self.words.is_covered(word, self.image_of(module)) is False:
                 continue
             regs = Registers(word, {"rsp": low + at + 8})
             if self.words.call_before(word):
                 return self._make(regs, "scan-call", "guess", frame, image="dump")
             if self._forward(regs, interrupted=False) is not None:
                 return self._make(regs, "scan-range", "guess", frame, image="dump")
-        return None
+            if by_range is None and word not in self._by_range and not self._evidence.code_bytes(word, 1):
+                # Nothing of this code is in the dump: nothing proves the word, nothing disproves it either.
+                by_range = regs
+        if by_range is None or len(self._by_range) >= _MAX_BY_RANGE:
+            return None
+        self._by_range.add(by_range.rip)
+        return self._make(by_range, "scan-range", "guess", frame)

@@ -108,9 +108,7 @@ def search(evidence: Evidence, *, ip: int | None, fault_address: int | None) -> 
     return best[1] if best is not None else None
 
 
-def at_pointer(
-    evidence: Evidence, address: int, *, ip: int | None, fault_address: int | None
-) -> FoundTrapFrame | None:
+def at_pointer(evidence: Evidence, address: int, *, ip: int | None, fault_address: int | None) -> FoundTrapFrame | None:
     """Return the trap frame that something points to, if it is sound (and has the Rip that is named)."""
     if address < _USER_END or address % 8:
         return None

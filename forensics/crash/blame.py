@@ -1,0 +1,74 @@
+"""The verdict: evidence in the order of its strength, the first that speaks decides.
+
+1. codes whose nature names no driver (a person, the boot volume, a process); 2. the machine itself (machine checks,
+a flipped bit, an instruction that the processor should have executed, storage that failed); 3. an object that a
+parameter names; 4. the faulting instruction; 5. the driver that raised the bug check itself; 6. an address of code in
+a parameter; 7. the frames of the stack by the policy of `policy.py`; 8. nothing: `unknown`.
+
+`high`: exact evidence for the driver (or the cause) itself. `medium`: exact evidence for a place, one step of
+interpretation away. `low`: a hint; no driver is ever named above it on a scanned stack. `none`: no driver must be
+named. The order is ours; the strength of each piece is docs/crash.md's.
+"""
+
+from __future__ import annotations
+
+from forensics.crash.blame_kinds import by_hardware, by_nature
+from forensics.crash.blame_objects import by_object, by_parameter_address
+from forensics.crash.blame_stack import by_caller, by_fault, by_stack
+from forensics.crash.case import CrashCase
+from forensics.facts import Culprit
+
+__all__ = ["blame"]
+
+#: Damage that somebody else did is found there: the stack shows the victim.
+_VICTIM = {
+    0x19: "the pool is damaged: the code that found it is the victim",
+    0xC2: "a bad request to the pool: often after damage by another driver",
+    0xC5: "the pool is damaged: the code that found it is the victim",
+    0x13A: "a heap of the kernel is damaged: the code that found it is the victim",
+    0x1A: "memory management found its tables damaged",
+    0x4E: "the list of physical pages is damaged",
+    0x109: "code or data of the kernel was changed: by a driver that patches it, or by bad memory",
+    0x154: "the store manager (compressed memory, page file) failed: storage or memory",
+}
+#: Verifier and special pool name the driver that broke the rules: then the stack may speak.
+_NO_STACK = frozenset(_VICTIM)
+
+
+def blame(case: CrashCase) -> Culprit:
+    """Return the verdict on a crash."""
+    for step in (by_nature, by_hardware, by_object):
+        found = step(case)
+        if found is not None:
+            return found
+    if case.code in _NO_STACK:
+        return _victim(case)
+    for step in (by_fault, by_caller, by_parameter_address, by_stack):
+        found = step(case)
+        if found is not None:
+            return found
+    return _unknown(case)
+
+
+def _victim(case: CrashCase) -> Culprit:
+    for frame in case.frames:
+        module = frame.module
+        if module is not None and not case.evidence.modules.is_kernel(module):
+            case.others.append(f"{case.label(frame.ip)} on the stack ({frame.method}): the finder, not the cause")
+    case.against.append("Driver Verifier with special pool can name the driver when it happens again")
+    because = [f"bug check {case.code:#x}: {_VICTIM[case.code]}"]
+    return case.verdict("unknown", None, "none", because)
+
+
+def _unknown(case: CrashCase) -> Culprit:
+    because = []
+    if not case.evidence.modules.modules:
+        because.append("the dump holds no list of modules")
+    elif not case.frames:
+        because.append("the dump holds no registers to begin a stack with")
+    else:
+        because.append("every frame that was found is the kernel's own, or of code that only carries others")
+    for frame in case.frames[:4]:
+        case.others.append(f"{case.label(frame.ip)} ({frame.method})")
+    case.against.append("a complete or kernel dump of the same crash may show more")
+    return case.verdict("unknown", None, "none", because)

@@ -1,0 +1,152 @@
+"""Verdicts from what a parameter names: a device with its driver, a framework client, an address in a driver."""
+
+from __future__ import annotations
+
+from forensics.crash.bugchecks import describe
+from forensics.crash.case import CrashCase
+from forensics.crash.kmdf import client_of_globals
+from forensics.crash.objects import Device, device_stack_down, instance_path, read_device, read_irp
+from forensics.crash.policy import blame_order, policy_of
+from forensics.facts import Culprit
+
+__all__ = ["by_object", "by_parameter_address"]
+
+#: 0x9F by parameter 1: which parameters are device objects.
+_POWER_DEVICES = {1: (2,), 2: (2, 3), 5: (2,), 0x500: (3, 4)}
+_IRP_MAJOR = {0x03: "read", 0x04: "write", 0x0E: "device control", 0x0F: "internal control", 0x16: "power", 0x1B: "PnP"}
+_POWER_MINOR = {0: "wait/wake", 1: "power sequence", 2: "set power", 3: "query power"}
+#: Words with which a parameter's meaning says that the value is an address of code.
+_CODE_WORDS = ("routine", "instruction", "caller", "callback", "function", "inside the responsible", "driver code")
+_DISPLAY = frozenset({0x116, 0x117, 0x119, 0x141, 0x142})
+
+
+def by_object(case: CrashCase) -> Culprit | None:
+    """Return the verdict when an object that a parameter names leads to a driver."""
+    if case.code == 0x9F:
+        return _by_power(case)
+    if case.code == 0x10D:
+        return _by_framework_client(case)
+    if case.code in _DISPLAY:
+        return _by_address(case, 2, "high", "an address in the display driver that did not answer")
+    if case.code == 0x135:
+        return _by_address(case, 3, "high", "the registry callback that raised the exception")
+    return None
+
+
+def _driver_words(device: Device) -> str:
+    name = device.driver or "a driver object without a readable name"
+    return f"{name}, loaded as {device.module.name}" if device.module is not None else name
+
+
+def _by_power(case: CrashCase) -> Culprit | None:
+    evidence = case.evidence
+    kind, pdo_address, _triage, irp_address = evidence.parameters
+    if kind != 3:
+        for number in _POWER_DEVICES.get(kind, ()):
+            device = read_device(evidence, evidence.parameters[number - 1])
+            if device is not None and device.module is not None:
+                words = f"parameter {number} is the device object {device.address:#x} of {_driver_words(device)}"
+                return case.verdict("driver", device.module, "medium", [words])
+        return None
+    because: list[str] = []
+    chain: list[Device] = []
+    irp = read_irp(evidence, irp_address)
+    if irp is not None and irp.device is not None:
+        what = _IRP_MAJOR.get(irp.major or 0, f"major {irp.major:#x}")
+        if irp.major == 0x16:
+            what += f", {_POWER_MINOR.get(irp.minor or 0, 'other')}"
+        because.append(
+            f"the blocked IRP {irp_address:#x} (parameter 4; {what}) waits at location {irp.current} of "
+            f"{irp.stack_count} in device {irp.device.address:#x} of {_driver_words(irp.device)}"
+        )
+        chain = [irp.device, *device_stack_down(evidence, irp.device.address)]
+    pdo = read_device(evidence, pdo_address)
+    if pdo is not None:
+        path = instance_path(evidence, pdo_address)
+        named = f", instance {path}" if path else ""
+        because.append(
+            f"the device below it all, {pdo_address:#x} (parameter 2), belongs to {_driver_words(pdo)}{named}"
+        )
+        if not any(device.address == pdo.address for device in chain):
+            chain.append(pdo)
+    holders = [device for device in chain if device.module is not None]
+    if not holders:
+        return None
+    chosen = next(
+        (d for d in holders if d.module is not None and blame_order(policy_of(d.module.name).kind) <= 1), None
+    )
+    picked = chosen or holders[-1]
+    for device in holders:
+        if device is picked:
+            break
+        if device.module is not None:
+            case.others.append(
+                f"{device.module.name} holds the IRP or passes it on: {policy_of(device.module.name).reason}"
+            )
+    if picked.module is None:
+        return None
+    if picked is not holders[0]:
+        because.append(
+            f"the drivers above it only pass requests on: {picked.module.name} is the first that does the work"
+        )
+    case.against.append("the device itself (a disk, a controller, the host's storage) may not have answered its driver")
+    if case.process:
+        case.others.append(f"{case.process}, the current process, was only interrupted by the timer")
+    return case.verdict("driver", picked.module, "medium", because)
+
+
+def _by_framework_client(case: CrashCase) -> Culprit | None:
+    address = case.evidence.parameters[3]
+    if case.evidence.parameters[0] == 0x10 or not address:
+        return None
+    name = client_of_globals(case.evidence, address)
+    if name is None:
+        return None
+    module = case.evidence.modules.named(f"{name}.sys") or case.evidence.modules.named(name)
+    because = [
+        f"parameter 4 ({address:#x}) is the framework's block of its client {name} (table of KMDF clients in the dump)"
+    ]
+    if module is None:
+        case.against.append(f"no loaded module is called {name}.sys: the service {name} names the file")
+        return case.verdict("driver", f"{name}.sys", "medium", because)
+    case.others.append(f"Wdf01000.sys: {policy_of('Wdf01000.sys').reason}")
+    return case.verdict("driver", module, "high", because)
+
+
+def _by_address(case: CrashCase, number: int, sure: str, words: str) -> Culprit | None:
+    address = case.evidence.parameters[number - 1]
+    module = case.evidence.modules.at(address)
+    if module is None:
+        return None
+    order = blame_order(policy_of(module.name).kind)
+    because = [f"parameter {number} is {words}: {case.label(address)}"]
+    if order >= 2:
+        case.others.append(f"{case.label(address)} (parameter {number}): {policy_of(module.name).reason}")
+        return None
+    return case.verdict("driver", module, "high" if sure == "high" else "medium", because)
+
+
+def by_parameter_address(case: CrashCase) -> Culprit | None:
+    """Return the verdict when a parameter that is documented as an address of code lies in a driver."""
+    evidence = case.evidence
+    info = describe(case.code, evidence.parameters)
+    for parameter in info.parameters:
+        value = evidence.parameters[parameter.number - 1]
+        if not any(word in parameter.meaning.lower() for word in _CODE_WORDS):
+            continue
+        module = evidence.modules.at(value)
+        if module is None:
+            driver = evidence.modules.unloaded_at(value)
+            if driver is not None:
+                because = [
+                    f"parameter {parameter.number} ({parameter.meaning}) = {value:#x} lies in the former range "
+                    f"{driver.start:#x}..{driver.end:#x} of {driver.name}, which was unloaded: something still "
+                    "called it"
+                ]
+                return case.verdict("driver", driver.name, "high", because)
+            continue
+        if blame_order(policy_of(module.name).kind) <= 1:
+            because = [f"parameter {parameter.number} ({parameter.meaning}) is {case.label(value)}"]
+            return case.verdict("driver", module, "medium", because)
+        case.others.append(f"{case.label(value)} (parameter {parameter.number}): {policy_of(module.name).reason}")
+    return None

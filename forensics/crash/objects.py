@@ -1,0 +1,131 @@
+r"""Kernel objects that bug check parameters name: IRP -> device -> driver -> module.
+
+DEVICE_OBJECT, DRIVER_OBJECT, IRP and IO_STACK_LOCATION are public in the WDK and have not moved on x64 from Windows 7
+to 11 (`volatilityfoundation/volatility: plugins/overlays/windows`; used on a real dump of build 19041). Only x64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from forensics.crash.evidence import Evidence
+from parsers.dump.modules import LoadedModule, read_unicode_string
+from parsers.errors import ReadError
+
+__all__ = ["Device", "PendingIrp", "device_stack_down", "instance_path", "read_device", "read_irp"]
+
+_DEVICE_TYPE = 3
+_DRIVER_TYPE = 4
+_IRP_TYPE = 6
+#: Devices in one stack; real ones have fewer than ten.
+_MAX_STACK = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    r"""A device object.
+
+    Attributes:
+        address: of the DEVICE_OBJECT.
+        driver: name of its driver object ("\\Driver\\disk"), "" when it cannot be read.
+        module: the image that the driver object names, None when it is not loaded or cannot be read.
+
+    """
+
+    address: int
+    driver: str
+    module: LoadedModule | None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingIrp:
+    """An IRP and the location where it waits.
+
+    Attributes:
+        address: of the IRP.
+        current: CurrentLocation, 1 = the lowest; above `stack_count`: not sent, or completed.
+        stack_count: StackCount.
+        major: MajorFunction of the current location, None when it has none.
+        minor: MinorFunction.
+        device: the device that holds it.
+
+    """
+
+    address: int
+    current: int
+    stack_count: int
+    major: int | None
+    minor: int | None
+    device: Device | None
+
+
+def read_device(evidence: Evidence, address: int) -> Device | None:
+    """Read a DEVICE_OBJECT; None when there is none at the address."""
+    if evidence.dump.machine != "x64" or not address:
+        return None
+    memory = evidence.memory
+    try:
+        if memory.u16(address) != _DEVICE_TYPE:
+            return None
+        driver = memory.u64(address + 0x08)
+        if memory.u16(driver) != _DRIVER_TYPE:
+            return None
+    except ReadError:
+        return None
+    module = None
+    start = evidence.word(driver + 0x18)
+    if start:
+        module = evidence.modules.at(start)
+    try:
+        name = read_unicode_string(memory, memory.u64(driver + 0x40), memory.u16(driver + 0x38))
+    except ReadError:
+        name = ""
+    return Device(address, name, module)
+
+
+def device_stack_down(evidence: Evidence, address: int) -> list[Device]:
+    """Return the devices below one (AttachedTo), the nearest first, down to the physical device object."""
+    found: list[Device] = []
+    seen = {address}
+    for _device in range(_MAX_STACK):
+        extension = evidence.word(address + 0x138)
+        below = evidence.word(extension + 0x30) if extension else None
+        if not below or below in seen:
+            break
+        device = read_device(evidence, below)
+        if device is None:
+            break
+        seen.add(below)
+        found.append(device)
+        address = below
+    return found
+
+
+def instance_path(evidence: Evidence, address: int) -> str:
+    r"""Return the instance path of a physical device object ("SCSI\\Disk&Ven…"), "" when it cannot be read."""
+    extension = evidence.word(address + 0x138)
+    node = evidence.word(extension + 0x28) if extension else None
+    if not node:
+        return ""
+    try:
+        length, buffer = evidence.memory.u16(node + 0x28), evidence.memory.u64(node + 0x30)
+        return read_unicode_string(evidence.memory, buffer, length) if buffer else ""
+    except ReadError:
+        return ""
+
+
+def read_irp(evidence: Evidence, address: int) -> PendingIrp | None:
+    """Read an IRP; None when there is none at the address."""
+    if evidence.dump.machine != "x64" or not address:
+        return None
+    head = evidence.bytes_at(address, 0xD0)
+    if head is None or int.from_bytes(head[:2], "little") != _IRP_TYPE:
+        return None
+    count, current = head[0x42], head[0x43]
+    if not 1 <= current <= count:
+        return PendingIrp(address, current, count, None, None, None)
+    location = evidence.bytes_at(address + 0xD0 + (current - 1) * 0x48, 0x48)
+    if location is None:
+        return PendingIrp(address, current, count, None, None, None)
+    device = read_device(evidence, int.from_bytes(location[0x28:0x30], "little"))
+    return PendingIrp(address, current, count, location[0], location[1], device)
