@@ -16,11 +16,12 @@ from parsers.errors import StopcodeError
 
 __all__ = ["IllegalInstruction", "is_function_start", "judge_illegal"]
 
-_COMMON = frozenset(  # noqa: SIM905 - sixty words are read more easily than sixty literals
-    "mov movzx movsx movsxd lea add sub adc sbb and or xor not neg cmp test inc dec shl shr sar rol ror push pop call "
-    "ret jmp nop imul mul div idiv cdq cqo cdqe xchg movups movaps movdqa movdqu xorps pxor movd movq bt bts btr bsf "
-    "bsr leave movabs".split()
-)
+_COMMON = frozenset({
+    "mov", "movzx", "movsx", "movsxd", "lea", "add", "sub", "adc", "sbb", "and", "or", "xor", "not", "neg", "cmp",
+    "test", "inc", "dec", "shl", "shr", "sar", "rol", "ror", "push", "pop", "call", "ret", "jmp", "nop", "imul",
+    "mul", "div", "idiv", "cdq", "cqo", "cdqe", "xchg", "movups", "movaps", "movdqa", "movdqu", "xorps", "pxor",
+    "movd", "movq", "bt", "bts", "btr", "bsf", "bsr", "leave", "movabs",
+})  # fmt: skip
 _COMMON_PREFIXES = ("cmov", "set", "j")
 #: capstone's groups of instructions that came after the first x64 processors.
 _LATER = frozenset(
