@@ -72,8 +72,8 @@ def by_fault(case: CrashCase) -> Culprit | None:
         if found.kind == "extension":
             words.append(
                 f"memory holds {found.data.hex(' ')} = {found.text} there: a sound instruction that not every "
-                f"processor has. This build of {module.name} does not fit this processor: an older one may, a newer one "
-                "will not"
+                f"processor has. This build of {module.name} does not fit this processor: an older one may, a newer "
+                "one will not"
             )
         elif found.kind == "deliberate":
             words.append(f"memory holds {found.text} there: {module.name} stopped itself (an assertion)")
