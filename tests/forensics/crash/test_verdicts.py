@@ -1,0 +1,241 @@
+"""Verdicts on synthetic crashes: what each bug check's evidence says, and what it must not say."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from tests.forensics.crash.machines import (
+    DRIVER_BASE,
+    NT,
+    POOL,
+    PROCESS,
+    RSP,
+    STACK_TOP,
+    WDF_BASE,
+    context_x64,
+    crash_of,
+    device,
+    irp,
+    secondary,
+    server2019,
+    trap_frame,
+)
+
+KMDF_TABLE = bytes.fromhex("4c4a7ef8a1c52f4dbff0d5de63a5e4c3")
+FRAME = STACK_TOP - 0x390
+
+
+def test_a_person_stopped_the_machine() -> None:
+    for code in (0xE2, 0xDEADDEAD, 0x161):
+        culprit = crash_of(server2019(), code)["culprit"]
+        assert (culprit["kind"], culprit["module"], culprit["confidence"]) == ("manual", None, "high")
+
+
+def test_a_lost_boot_volume_is_boot_and_blames_no_driver() -> None:
+    crash = crash_of(server2019(), 0x7B, (POOL, 0xFFFFFFFFC0000034, 0, 0))
+    assert crash["culprit"]["kind"] == "boot"
+    assert crash["culprit"]["module"] is None
+    assert any("STATUS_OBJECT_NAME_NOT_FOUND" in line for line in crash["culprit"]["because"])
+
+
+def test_a_dead_process_is_named_by_its_object() -> None:
+    culprit = crash_of(server2019(), 0xEF, (PROCESS, 0, 0, 0))["culprit"]
+    assert (culprit["kind"], culprit["module"]) == ("process", None)
+    assert any("svchost.exe" in line for line in culprit["because"])
+
+
+def test_a_trap_frame_with_the_named_rip_is_the_fault_of_0xd1() -> None:
+    machine = server2019()
+    rip, touched = DRIVER_BASE + 0x1234, 0xFFFFC08B00001000
+    # A stale frame of an earlier fault lies deeper; the true one has the Rip that parameter 4 names.
+    machine.put(RSP + 0x20, trap_frame(NT + 0x5000, RSP + 0x20 + 0x190, fault=0x1234))
+    machine.put(RSP + 0x1C0, trap_frame(rip, RSP + 0x1C0 + 0x190, fault=touched, rcx=0x77))
+    crash = crash_of(machine, 0xD1, (touched, 2, 0, rip))
+    context = crash["context"]
+    assert (context["origin"], context["fault"], context["address"]) == ("trap-frame", True, f"{RSP + 0x1C0:#x}")
+    assert context["registers"]["rcx"] == "0x77"
+    assert crash["stack"][0]["offset"] == "0x1234"
+    culprit = crash["culprit"]
+    assert (culprit["kind"], culprit["module"], culprit["confidence"]) == ("driver", "vmstorfl.sys", "high")
+
+
+def test_a_trap_frame_with_another_rip_blames_nobody() -> None:
+    machine = server2019()
+    machine.put(RSP + 0x1C0, trap_frame(WDF_BASE + 0x2000, RSP + 0x1C0 + 0x190, fault=0x1234))
+    crash = crash_of(machine, 0xD1, (0x10, 2, 0, NT + 0x7000))
+    assert crash["context"]["fault"] is False
+    assert any("registers at the fault are not in the dump" in gap for gap in crash["gaps"])
+
+
+def test_an_address_parameter_in_a_driver_is_medium_without_a_context() -> None:
+    crash = crash_of(server2019(), 0xD1, (0x10, 2, 0, DRIVER_BASE + 0x1234))
+    culprit = crash["culprit"]
+    assert (culprit["module"], culprit["confidence"]) == ("vmstorfl.sys", "medium")
+
+
+def test_0x3b_takes_the_context_that_parameter_3_points_to() -> None:
+    machine = server2019()
+    machine.put(POOL, context_x64(DRIVER_BASE + 0x2222, RSP + 0x100, rdi=5))
+    crash = crash_of(machine, 0x3B, (0xC0000005, DRIVER_BASE + 0x2222, POOL, 0))
+    assert crash["context"]["where"].startswith("CONTEXT at parameter 3")
+    assert crash["culprit"]["module"] == "vmstorfl.sys"
+    assert crash["culprit"]["confidence"] == "high"
+
+
+def test_a_record_that_is_no_context_is_not_believed() -> None:
+    machine = server2019()
+    machine.put(POOL, bytes(0x4D0))
+    crash = crash_of(machine, 0x3B, (0xC0000005, NT + 0x2222, POOL, 0))
+    assert crash["context"]["fault"] is False
+
+
+def test_a_fault_in_a_former_driver_names_the_unloaded_one() -> None:
+    machine = server2019()
+    rip = 0xFFFFF80131001234
+    machine.put(POOL, context_x64(rip, RSP + 0x100))
+    crash = crash_of(machine, 0x3B, (0xC0000005, rip, POOL, 0))
+    assert (crash["culprit"]["module"], crash["culprit"]["confidence"]) == ("old.sys", "high")
+
+
+def test_the_kernel_alone_names_nobody() -> None:
+    machine = server2019()
+    machine.put(RSP, struct.pack("<Q", NT + 0x5001))
+    crash = crash_of(machine, 0xA, (0x10, 2, 0, NT + 0x5555))
+    assert crash["culprit"]["kind"] == "unknown"
+    assert crash["culprit"]["module"] is None
+    assert crash["culprit"]["confidence"] == "none"
+
+
+def test_a_driver_on_a_scanned_stack_is_low_at_most() -> None:
+    machine = server2019()
+    machine.put(STACK_TOP - 0x300, struct.pack("<Q", DRIVER_BASE + 0x1500))
+    # The header's context is not at the entry of KeBugCheckEx: nothing above it is exact.
+    crash = crash_of(machine, 0xA, (0x10, 2, 0, NT + 0x5555))
+    culprit = crash["culprit"]
+    assert culprit["confidence"] in ("none", "low")
+
+
+def test_the_caller_of_kebugcheckex_is_exact_when_the_arguments_show_it() -> None:
+    machine = server2019()
+    parameters = (0x11, 0x22, 0x33, 0x44)
+    machine.put(RSP, struct.pack("<QQQQQQ", DRIVER_BASE + 0x1301, 0x1234, *parameters))
+    registers = {"rcx": 0x12E, "rdx": 0x11, "r8": 0x22, "r9": 0x33}
+    crash = crash_of(machine, 0x12E, parameters, context=context_x64(NT + 0x1B4FA0, RSP, **registers))
+    assert crash["stack"][1]["confidence"] == "exact"
+    culprit = crash["culprit"]
+    assert (culprit["module"], culprit["confidence"]) == ("vmstorfl.sys", "high")
+    assert "raised this bug check itself" in culprit["because"][0]
+
+
+def test_one_flipped_bit_is_memory_and_two_are_not() -> None:
+    one = crash_of(server2019(), 0x1A, (0x41792, 0xFFFFAB8103853048, 1 << 37, 0))["culprit"]
+    assert (one["kind"], one["module"]) == ("hardware", None)
+    two = crash_of(server2019(), 0x1A, (0x41792, 0xFFFFAB8103853048, 3 << 37, 0))["culprit"]
+    assert (two["kind"], two["module"], two["confidence"]) == ("unknown", None, "none")
+
+
+def test_a_machine_check_is_hardware_with_its_bank() -> None:
+    machine = server2019()
+    record = bytearray(0x80 + 0x48)
+    record[:4] = b"CPER"
+    struct.pack_into("<H", record, 0x0A, 1)
+    record[0x90:0xA0] = bytes.fromhex("1411bca5646fde4eb8633e83ed7c83b1")
+    machine.put(POOL, bytes(record))
+    culprit = crash_of(machine, 0x124, (0, POOL, 0xBE000000, 0x00000090))["culprit"]
+    assert (culprit["kind"], culprit["confidence"]) == ("hardware", "high")
+    words = " ".join(culprit["because"])
+    assert "sections: memory" in words
+    assert "memory controller" in words
+
+
+@pytest.mark.parametrize("status", [0xC000000E, 0xC0000185])
+def test_a_page_that_storage_did_not_give_back_is_storage(status: int) -> None:
+    culprit = crash_of(server2019(), 0x7A, (1, 0xFFFFFFFF00000000 | status, 0, 0))["culprit"]
+    assert (culprit["kind"], culprit["module"], culprit["confidence"]) == ("hardware", None, "medium")
+
+
+def test_damaged_pool_names_only_the_finder() -> None:
+    crash = crash_of(server2019(), 0x19, (0x20, 0, 0, 0))
+    assert crash["culprit"]["kind"] == "unknown"
+    assert crash["culprit"]["module"] is None
+
+
+def test_a_display_driver_is_named_by_parameter_2() -> None:
+    culprit = crash_of(server2019(), 0x116, (POOL, DRIVER_BASE + 0x100, 0xC000009A, 4))["culprit"]
+    assert (culprit["module"], culprit["confidence"]) == ("vmstorfl.sys", "high")
+
+
+def test_a_blocked_irp_passes_from_class_driver_to_port_driver() -> None:
+    machine = server2019()
+    device(machine, POOL + 0x3000, POOL + 0x3800, DRIVER_BASE, "\\Driver\\storflt")
+    device(machine, POOL + 0x1000, POOL + 0x1800, WDF_BASE, "\\Driver\\Wdf01000", below=POOL + 0x3000)
+    irp(machine, POOL, POOL + 0x1000)
+    culprit = crash_of(machine, 0x9F, (3, POOL + 0x3000, 0, POOL))["culprit"]
+    assert (culprit["kind"], culprit["module"], culprit["confidence"]) == ("driver", "vmstorfl.sys", "medium")
+    assert any("\\Driver\\storflt" in line for line in culprit["because"])
+    assert any("Wdf01000.sys" in line for line in culprit["others"])
+
+
+def test_devices_that_are_attached_in_a_circle_end() -> None:
+    machine = server2019()
+    device(machine, POOL + 0x1000, POOL + 0x1800, WDF_BASE, "\\Driver\\a", below=POOL + 0x3000)
+    device(machine, POOL + 0x3000, POOL + 0x3800, WDF_BASE, "\\Driver\\b", below=POOL + 0x1000)
+    irp(machine, POOL, POOL + 0x1000)
+    assert crash_of(machine, 0x9F, (3, POOL + 0x3000, 0, POOL))["culprit"]["module"] == "Wdf01000.sys"
+
+
+def test_a_framework_violation_names_the_client_of_the_table() -> None:
+    globals_ = POOL + 0x5550
+    rows = struct.pack("<QIII32s4x", 0, 1, 27, 17763, b"KMDF")
+    rows += struct.pack("<QIII32s4x", globals_, 1, 15, 0, b"vmstorfl\0stale")
+    # Secondary data stands behind the pages of the dump.
+    crash = crash_of(server2019(), 0x10D, (5, 0, 0, globals_), tail=secondary([(KMDF_TABLE, rows)]))
+    assert (crash["culprit"]["module"], crash["culprit"]["confidence"]) == ("vmstorfl.sys", "high")
+
+
+def test_a_jump_to_nowhere_names_the_caller() -> None:
+    machine = server2019()
+    machine.put(DRIVER_BASE + 0x1200, bytes.fromhex("ff1500000000") + b"\x90" * 16)
+    machine.put(RSP + 0x100, struct.pack("<Q", DRIVER_BASE + 0x1206))
+    machine.put(POOL, context_x64(0xFFFFF80155550000, RSP + 0x100))
+    crash = crash_of(machine, 0x3B, (0xC0000005, 0xFFFFF80155550000, POOL, 0))
+    assert crash["stack"][1]["method"] == "inferred"
+    assert crash["stack"][1]["confidence"] == "likely"
+    assert crash["culprit"]["module"] == "vmstorfl.sys"
+    assert crash["culprit"]["confidence"] == "low"
+
+
+def test_a_live_dump_is_no_crash() -> None:
+    culprit = crash_of(server2019(), 0x1A8, attributes=0x10)["culprit"]
+    assert culprit["kind"] == "manual"
+    assert "went on running" in culprit["because"][0]
+
+
+def test_every_verdict_says_why() -> None:
+    for code in (
+        0x1,
+        0xA,
+        0x1A,
+        0x1E,
+        0x24,
+        0x50,
+        0x7B,
+        0x7E,
+        0x9F,
+        0xC2,
+        0xD1,
+        0xEF,
+        0x101,
+        0x109,
+        0x10D,
+        0x116,
+        0x124,
+        0x133,
+    ):
+        crash = crash_of(server2019(), code)
+        culprit = crash["culprit"]
+        assert culprit["because"]
+        assert culprit["confidence"] in ("high", "medium", "low", "none")
+        assert (culprit["module"] is None) == (culprit["kind"] != "driver")
