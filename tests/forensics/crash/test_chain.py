@@ -1,0 +1,114 @@
+"""Stacks of a crash that an emulator really ran: every frame, exactly, from the dump or from the disk's own files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from forensics.crash.images import FoundImage, same_build
+from forensics.facts import CrashDict
+from parsers.bytesource import BytesSource
+from parsers.dump.modules import LoadedModule
+from parsers.pe import PeImage
+from tests.forensics.crash.chain import BAD, Chain, run
+from tests.forensics.crash.machines import POOL, crash_of, trap_frame
+
+pytestmark = pytest.mark.peer("x86_64-w64-mingw32-gcc")
+
+
+class Folder:
+    """The drivers' files as a disk holds them."""
+
+    kind: Literal["disk", "folder"] = "disk"
+
+    def __init__(self, chain: Chain) -> None:
+        self.files = chain.files
+
+    def find(self, module: LoadedModule) -> FoundImage:
+        path = self.files.get(module.base)
+        if path is None:
+            return FoundImage("missing")
+        image = PeImage(BytesSource(path.read_bytes()))
+        return (
+            FoundImage("same", "10.0.17763.771", image, str(path))
+            if same_build(module, image)
+            else FoundImage("different")
+        )
+
+
+def _crash(chain: Chain, folder: Folder | None = None) -> CrashDict:
+    record = (0xC0000005).to_bytes(4, "little") + bytes(12) + chain.rip.to_bytes(8, "little")
+    record += (2).to_bytes(8, "little") + (1).to_bytes(8, "little") + BAD.to_bytes(8, "little")
+    chain.machine.put(POOL + 0x8000, chain.context)
+    chain.machine.put(POOL + 0x9000, record.ljust(0x98, b"\0"))
+    parameters = (0xFFFFFFFFC0000005, chain.rip, POOL + 0x9000, POOL + 0x8000)
+    return crash_of(chain.machine, 0x7E, parameters, images=folder)
+
+
+def _frames(crash: CrashDict) -> list[tuple[int, int]]:
+    return [(int(frame["ip"], 16), int(frame["sp"], 16)) for frame in crash["stack"]]
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_every_frame_is_exact_from_the_dumps_memory(tmp_path: Path, direct: bool) -> None:
+    chain = run(tmp_path, direct=direct)
+    crash = _crash(chain)
+    assert _frames(crash) == chain.frames
+    assert len(chain.frames) >= 7
+    assert {frame["confidence"] for frame in crash["stack"]} == {"exact"}
+    assert {frame.get("image") for frame in crash["stack"][1:]} == {"dump"}
+
+
+def test_unwind_data_comes_from_the_disk_where_the_dump_has_no_code(tmp_path: Path) -> None:
+    chain = run(tmp_path, direct=True, in_memory=False)
+    crash = _crash(chain, Folder(chain))
+    assert _frames(crash) == chain.frames
+    assert {frame["confidence"] for frame in crash["stack"]} == {"exact"}
+    assert {frame.get("image") for frame in crash["stack"][1:]} == {"disk"}
+    versions = {module["name"]: (module["on_disk"], module["version"]) for module in crash["modules"]}
+    assert versions["vmstorfl.sys"] == ("same", "10.0.17763.771")
+
+
+def test_another_build_on_the_disk_gives_neither_frames_nor_version(tmp_path: Path) -> None:
+    chain = run(tmp_path, direct=True, in_memory=False)
+    for index in range(3):
+        chain.machine.put(0xFFFFC08BDC0011F0 + 0x100 * index + 0x9C, b"\x11\x22\x33\x44")
+    crash = _crash(chain, Folder(chain))
+    assert all(module["on_disk"] == "different" and "version" not in module for module in crash["modules"])
+    assert all(frame["confidence"] == "guess" for frame in crash["stack"][1:])
+
+
+def test_the_driver_at_the_fault_is_blamed_high(tmp_path: Path) -> None:
+    crash = _crash(run(tmp_path, direct=True))
+    assert (crash["culprit"]["module"], crash["culprit"]["confidence"]) == ("vmstorfl.sys", "high")
+    assert any(f"a write to {BAD:#x}" in line for line in crash["culprit"]["because"])
+
+
+def test_a_fault_in_the_kernel_is_passed_to_the_frameworks_client(tmp_path: Path) -> None:
+    crash = _crash(run(tmp_path, direct=False))
+    assert crash["stack"][0]["module"] == "ntoskrnl.exe"
+    assert (crash["culprit"]["module"], crash["culprit"]["confidence"]) == ("vmstorfl.sys", "medium")
+
+
+def test_exports_name_the_functions_that_they_begin(tmp_path: Path) -> None:
+    crash = _crash(run(tmp_path, direct=False))
+    symbols = [frame.get("symbol", "") for frame in crash["stack"]]
+    assert symbols[0].startswith("nt!RtlHelper+0x")
+    assert symbols[-1].startswith("nt!KiStartSystemThread+0x")
+    # `deeper` and `invoke` are exported by nobody: the nearest export before them would be a wrong name.
+    assert not any(symbol.startswith("vmstorfl!EvtIoctl") for symbol in symbols[1:2])
+    inner = [frame for frame in crash["stack"] if frame["module"] == "Wdf01000.sys"][:3]
+    assert all("symbol" not in frame for frame in inner)
+
+
+def test_a_trap_frame_gives_the_same_stack_as_the_context(tmp_path: Path) -> None:
+    chain = run(tmp_path, direct=True)
+    rsp = chain.frames[0][1]
+    place = (rsp - 0x190) & ~0xF
+    chain.machine.put(place, trap_frame(chain.rip, rsp, fault=BAD))
+    crash = crash_of(chain.machine, 0xD1, (BAD, 2, 1, chain.rip))
+    assert crash["context"]["origin"] == "trap-frame"
+    assert _frames(crash) == chain.frames
+    assert (crash["culprit"]["module"], crash["culprit"]["confidence"]) == ("vmstorfl.sys", "high")
