@@ -38,7 +38,7 @@ Confidence = Literal["exact", "likely", "guess"]
 _RANK: dict[str, int] = {"exact": 0, "likely": 1, "guess": 2}
 _USER_END = 0x0000_8000_0000_0000
 #: Forward searches of one dump: they take about a millisecond each, and a hostile stack could ask for thousands.
-_MAX_FORWARD = 300
+_MAX_FORWARD = 200
 #: Frames of one dump that nothing but their address speaks for: a list of hints, each word once.
 _MAX_BY_RANGE = 16
 #: Stack words that one gap is searched through.
