@@ -29,10 +29,12 @@ _VICTIM = {
     0x1A: "memory management found its tables damaged",
     0x4E: "the list of physical pages is damaged",
     0x109: "code or data of the kernel was changed: by a driver that patches it, or by bad memory",
+    0x7A: "a page could not be read back: the thread that needed it is the victim",
+    0x77: "a page of a kernel stack could not be read back: the thread that needed it is the victim",
     0x154: "the store manager (compressed memory, page file) failed: storage or memory",
 }
-#: Verifier and special pool name the driver that broke the rules: then the stack may speak.
-_NO_STACK = frozenset(_VICTIM)
+#: The bug check was raised by another processor than the one that hung: its own stack says nothing.
+_REPORTED_BY_ANOTHER = 0x101
 
 
 def blame(case: CrashCase) -> Culprit:
@@ -41,8 +43,11 @@ def blame(case: CrashCase) -> Culprit:
         found = step(case)
         if found is not None:
             return found
-    if case.code in _NO_STACK:
+    if case.code in _VICTIM:
         return _victim(case)
+    if case.code == _REPORTED_BY_ANOTHER and case.fault is None:
+        words = "the processor that hung left no context in the dump; the stack is of the one that noticed"
+        return case.verdict("unknown", None, "none", [words])
     for step in (by_fault, by_caller, by_parameter_address, by_stack):
         found = step(case)
         if found is not None:

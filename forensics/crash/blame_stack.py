@@ -26,7 +26,8 @@ def _fault_words(case: CrashCase) -> list[str]:
     fault = case.fault
     if fault is None:
         return []
-    words = [f"the fault is at {case.label(fault.ip)} ({fault.where})", *fault.checks]
+    what = "the processor hung" if case.code == 0x101 else "the fault is"
+    words = [f"{what} at {case.label(fault.ip)} ({fault.where})", *fault.checks]
     code = case.exception_code
     if code is not None:
         words.append(f"the exception is {describe_status(code)}")
@@ -63,10 +64,15 @@ def by_fault(case: CrashCase) -> Culprit | None:
                 f"that is inside the former range {driver.start:#x}..{driver.end:#x} of {driver.name}, which was "
                 "unloaded: something still called it",
             ]
+            if len(driver.name) == 12:
+                case.against.append("small dumps cut the names of unloaded drivers at 12 characters")
             return case.verdict("driver", driver.name, "high", because)
         return None
     if _order(module) > 1:
         return None
+    if case.code == 0x101:
+        case.against.append("a processor may hang where it is for reasons of hardware, firmware or its hypervisor")
+        return case.verdict("driver", module, "medium", words)
     if case.exception_code == _ILLEGAL and evidence.dump.machine == "x64":
         found = judge_illegal(evidence, fault.ip)
         if found.kind == "extension":

@@ -221,6 +221,20 @@ def _by_context_parameter(evidence: Evidence) -> CrashContext | None:
     return found
 
 
+def _of_hung_processor(evidence: Evidence) -> CrashContext | None:
+    """Return the CONTEXT of the processor that parameter 3 of 0x101 names: its block points to one."""
+    kdbg = evidence.dump.kdbg
+    offset = kdbg.value("OffsetPrcbContext") if kdbg is not None else None
+    if evidence.code != 0x101 or offset is None or not evidence.parameters[2]:
+        return None
+    address = evidence.word(evidence.parameters[2] + offset)
+    data = evidence.bytes_at(address, _context_size(evidence)) if address else None
+    if not data or address is None:
+        return None
+    where = f"CONTEXT of the hung processor {evidence.parameters[3]} (block at parameter 3), {address:#x}"
+    return _parse(evidence, data, "processor", address, where, is_fault=True)
+
+
 def _by_trap_frame_parameter(evidence: Evidence) -> CrashContext | None:
     for number in _TRAP_FRAME_AT.get(evidence.code, ()):
         address = evidence.parameters[number - 1]
@@ -235,7 +249,8 @@ def _by_trap_frame_parameter(evidence: Evidence) -> CrashContext | None:
         if evidence.dump.machine != "x64":
             continue
         frame = at_pointer(evidence, address, ip=None, fault_address=None)
-        if frame is not None and evidence.is_code(frame.frame.rip):
+        # 0xFC is the attempt to execute data: there Rip is the address that parameter 1 names.
+        if frame is not None and (evidence.is_code(frame.frame.rip) or frame.frame.rip == evidence.parameters[0]):
             return _from_trap_frame(frame, where)
     return None
 
@@ -284,4 +299,9 @@ def fault_context(evidence: Evidence) -> CrashContext | None:
                 found.ip, found.sp, found.registers, "header", None, found.where, True, tuple(checks), found.flags,
                 file_offset=found.file_offset,
             )  # fmt: skip
-    return _by_context_parameter(evidence) or _by_trap_frame_parameter(evidence) or _by_search(evidence)
+    return (
+        _by_context_parameter(evidence)
+        or _by_trap_frame_parameter(evidence)
+        or _by_search(evidence)
+        or _of_hung_processor(evidence)
+    )

@@ -239,3 +239,28 @@ def test_every_verdict_says_why() -> None:
         assert culprit["because"]
         assert culprit["confidence"] in ("high", "medium", "low", "none")
         assert (culprit["module"] is None) == (culprit["kind"] != "driver")
+
+
+def test_a_hung_processor_is_read_by_its_own_context() -> None:
+    machine = server2019()
+    # The first processor's block points to a CONTEXT of its own.
+    hung = 0xFFFFF80110A01180 - 0x100000
+    machine.put(hung + 0x7000, context_x64(DRIVER_BASE + 0x4321, STACK_TOP - 0x200))
+    crash = crash_of(machine, 0x101, (0xC, 0, hung, 0))
+    assert "hung processor" in crash["context"]["where"]
+    assert (crash["culprit"]["module"], crash["culprit"]["confidence"]) == ("vmstorfl.sys", "medium")
+
+
+def test_the_processor_that_noticed_a_hang_is_not_blamed() -> None:
+    culprit = crash_of(server2019(), 0x101, (0xC, 0, POOL, 0))["culprit"]
+    assert (culprit["kind"], culprit["module"]) == ("unknown", None)
+
+
+def test_an_execution_of_data_takes_the_trap_frame_of_parameter_3() -> None:
+    machine = server2019()
+    machine.put(DRIVER_BASE + 0x1200, bytes.fromhex("ff1500000000") + b"\x90" * 16)
+    machine.put(RSP + 0x300, struct.pack("<Q", DRIVER_BASE + 0x1206))
+    machine.put(RSP + 0x40, trap_frame(POOL + 0x100, RSP + 0x300, fault=POOL + 0x100))
+    crash = crash_of(machine, 0xFC, (POOL + 0x100, 0x8000000012345963, RSP + 0x40, 2))
+    assert crash["context"]["ip"] == f"{POOL + 0x100:#x}"
+    assert crash["stack"][1]["module"] == "vmstorfl.sys"
