@@ -2,8 +2,9 @@
 
 1. codes whose nature names no driver (a person, the boot volume, a process); 2. the machine itself (machine checks,
 a flipped bit, an instruction that the processor should have executed, storage that failed); 3. an object that a
-parameter names; 4. the faulting instruction; 5. the driver that raised the bug check itself; 6. an address of code in
-a parameter; 7. the frames of the stack by the policy of `policy.py`; 8. nothing: `unknown`.
+parameter names; 4. the faulting instruction; 5. the driver that raised the bug check itself; 6. the driver that the
+dying kernel wrote into the dump; 7. an address of code in a parameter; 8. the frames of the stack by the policy of
+`policy.py`; 9. nothing: `unknown`.
 
 `high`: exact evidence for the driver (or the cause) itself. `medium`: exact evidence for a place, one step of
 interpretation away. `low`: a hint; no driver is ever named above it on a scanned stack. `none`: no driver must be
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from forensics.crash.blame_kinds import by_hardware, by_nature
 from forensics.crash.blame_objects import by_object, by_parameter_address
-from forensics.crash.blame_stack import by_caller, by_fault, by_stack
+from forensics.crash.blame_stack import by_caller, by_fault, by_kernels_word, by_stack
 from forensics.crash.case import CrashCase
 from forensics.facts import Culprit
 
@@ -48,7 +49,7 @@ def blame(case: CrashCase) -> Culprit:
     if case.code == _REPORTED_BY_ANOTHER and case.fault is None:
         words = "the processor that hung left no context in the dump; the stack is of the one that noticed"
         return case.verdict("unknown", None, "none", [words])
-    for step in (by_fault, by_caller, by_parameter_address, by_stack):
+    for step in (by_fault, by_caller, by_kernels_word, by_parameter_address, by_stack):
         found = step(case)
         if found is not None:
             return found

@@ -10,7 +10,7 @@ from forensics.crash.stack import Frame
 from forensics.facts import Culprit
 from parsers.dump.modules import LoadedModule
 
-__all__ = ["by_caller", "by_fault", "by_stack"]
+__all__ = ["by_caller", "by_fault", "by_kernels_word", "by_stack"]
 
 _ILLEGAL = 0xC000001D
 _ACCESS = 0xC0000005
@@ -114,6 +114,20 @@ def by_caller(case: CrashCase) -> Culprit | None:
     if case.code == 0x65:
         case.against.append("the code's name speaks of memory set-up while starting: not what happened here")
     return case.verdict("driver", module, "high", because)
+
+
+def by_kernels_word(case: CrashCase) -> Culprit | None:
+    """Return the verdict when the dying kernel itself wrote a driver's name into a small dump (KiBugCheckDriver)."""
+    triage = case.evidence.dump.triage
+    name = triage.broken_driver() if triage is not None else None
+    if not name:
+        return None
+    module = case.evidence.modules.named(name.rpartition("\\")[2])
+    if module is None or _order(module) > 1:
+        case.others.append(f"{name}, which the kernel itself named in the dump, only carries others or is not loaded")
+        return None
+    because = [*_fault_words(case), f"the kernel itself named {module.name} in the dump as the driver it stopped for"]
+    return case.verdict("driver", module, "medium", because)
 
 
 def _first_by_class(frames: list[Frame], start: int) -> list[tuple[int, Frame]]:

@@ -259,10 +259,12 @@ def _by_search(evidence: Evidence) -> CrashContext | None:
     if evidence.dump.machine != "x64":
         return None
     named = _SEARCH.get(evidence.code)
+    call = None if header_is_fault(evidence.code_raw) else _header(evidence, is_fault=False)
+    above = call.sp if call is not None else None
     if named is None:
         if evidence.code not in _SEARCH_ANY:
             return None
-        frame = search(evidence, ip=None, fault_address=None)
+        frame = search(evidence, ip=None, fault_address=None, above=above)
         return (
             None if frame is None else _from_trap_frame(frame, f"trap frame found on the stack at {frame.address:#x}")
         )
@@ -270,12 +272,11 @@ def _by_search(evidence: Evidence) -> CrashContext | None:
     touched = evidence.parameters[named[1] - 1] if named[1] else None
     if not ip:
         return None
-    frame = search(evidence, ip=ip, fault_address=touched)
+    frame = search(evidence, ip=ip, fault_address=touched, above=above)
     if frame is not None:
         return _from_trap_frame(frame, f"trap frame found on the stack at {frame.address:#x}")
     # The exception may have been raised on another stack: the bug check call's registers still point to its frame.
-    call = _header(evidence, is_fault=False)
-    if call is None or header_is_fault(evidence.code_raw):
+    if call is None:
         return None
     for name, value in call.registers.items():
         frame = at_pointer(evidence, value, ip=ip, fault_address=touched)

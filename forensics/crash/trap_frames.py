@@ -71,7 +71,9 @@ def _checks(
     return tuple(found)
 
 
-def search(evidence: Evidence, *, ip: int | None, fault_address: int | None) -> FoundTrapFrame | None:
+def search(
+    evidence: Evidence, *, ip: int | None, fault_address: int | None, above: int | None
+) -> FoundTrapFrame | None:
     """Search the crash stack for the trap frame of the fault.
 
     Args:
@@ -79,11 +81,14 @@ def search(evidence: Evidence, *, ip: int | None, fault_address: int | None) -> 
         ip: instruction address that the bug check names: only frames with this Rip count. None: the innermost sound
             exception frame whose Rip is code.
         fault_address: the address that the bug check says was touched; frames with it rank first.
+        above: stack pointer of the bug check call: what lies below it on the same stack is dead.
 
     """
     if evidence.stack is None or evidence.dump.machine != "x64":
         return None
     low, high = evidence.stack
+    if above is not None and low <= above < high:
+        low = above
     start = (low + 15) & -16
     best: tuple[tuple[int, int, int], FoundTrapFrame] | None = None
     for base, data in _pieces(evidence, start, min(high, start + MAX_STACK_SCAN_BYTES)):
