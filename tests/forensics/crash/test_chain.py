@@ -13,7 +13,7 @@ from parsers.bytesource import BytesSource
 from parsers.dump.modules import LoadedModule
 from parsers.pe import PeImage
 from tests.forensics.crash.chain import BAD, Chain, run
-from tests.forensics.crash.machines import POOL, crash_of, trap_frame
+from tests.forensics.crash.machines import NT, POOL, context_x64, crash_of, trap_frame
 
 pytestmark = pytest.mark.peer("x86_64-w64-mingw32-gcc")
 
@@ -108,7 +108,11 @@ def test_a_trap_frame_gives_the_same_stack_as_the_context(tmp_path: Path) -> Non
     rsp = chain.frames[0][1]
     place = (rsp - 0x190) & ~0xF
     chain.machine.put(place, trap_frame(chain.rip, rsp, fault=BAD))
-    crash = crash_of(chain.machine, 0xD1, (BAD, 2, 1, chain.rip))
+    # The bug check call came later, so deeper on the stack; a frame below it would be dead.
+    chain.machine.put(place - 0x800, trap_frame(chain.rip, rsp, fault=BAD))
+    call = context_x64(NT + 0x1000, place - 0x200)
+    crash = crash_of(chain.machine, 0xD1, (BAD, 2, 1, chain.rip), context=call)
+    assert crash["context"]["address"] == f"{place:#x}"
     assert crash["context"]["origin"] == "trap-frame"
     assert _frames(crash) == chain.frames
     assert (crash["culprit"]["module"], crash["culprit"]["confidence"]) == ("vmstorfl.sys", "high")
