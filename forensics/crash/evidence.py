@@ -159,8 +159,6 @@ class Evidence:
             except ReadError:
                 break
             high += len(data)
-            if len(data) < step:
-                break
         high -= high % self.dump.pointer_size
         return (pointer, high) if high > pointer else None
 

@@ -1,0 +1,75 @@
+"""A 32-bit small dump: trap frame, frame-pointer chain, verdict."""
+
+from __future__ import annotations
+
+import struct
+
+from forensics.crash.analyse import analyse
+from forensics.facts import CrashDict
+from parsers.bytesource import BytesSource
+from parsers.diagnostics import Diagnostics
+from tests.parsers.dump.builder import Module, header32, triage_dump32
+
+KDBG, LIST, BASE, ESP = 0x82B4AC30, 0x82B6B810, 0x82A1A000, 0x8D0F1C00
+DRIVER = 0x8D0F0000
+TRAP = 0x8D0F1B20
+
+
+def _crash(*, broken: bool = False, mark: int = 0xBADB0D00, selector: int = 0x8) -> CrashDict:
+    block = bytearray(0x340)
+    block[0x10:0x20] = struct.pack("<4sIQ", b"KDBG", 0x340, 0xFFFFFFFF00000000 | BASE)
+    modules = [
+        Module("ntoskrnl.exe", BASE, 0x412000, 0x4CE78A09, 0x3C1234, "\\SystemRoot\\system32\\ntkrnlpa.exe"),
+        Module("driver.sys", DRIVER, 0x1B00, 0x55667788, 0x99),
+    ]
+    stack = bytearray(0x400)
+    struct.pack_into("<II", stack, 0x10, ESP + 0x40, DRIVER + 0x1300)
+    struct.pack_into("<II", stack, 0x40, ESP + 0x80, BASE + 0x5555)
+    struct.pack_into("<II", stack, 0x80, 0, 0)
+    trap = bytearray(ESP - TRAP)
+    struct.pack_into("<I", trap, 0x08, mark)
+    struct.pack_into("<II", trap, 0x5C, 0x1234, ESP + 0x10)
+    struct.pack_into("<III", trap, 0x68, DRIVER + 0x1234, selector, 0x10246)
+    data = bytearray(
+        triage_dump32(
+            header32(4, cr3=0x185000, pae=1, kdbg=KDBG, modules=LIST, esp=ESP),
+            stack=(ESP, bytes(stack)),
+            kdbg=bytes(block),
+            modules=modules,
+            unloaded=[],
+            blocks=[(TRAP, bytes(trap))],
+        )
+    )
+    # The bug check is 0x8E with the trap frame in parameter 3; its own context lies in the kernel.
+    struct.pack_into("<I", data, 0x320 + 0xB8, BASE + 0x27234)
+    if broken:
+        second_name = struct.unpack_from("<I", data, struct.unpack_from("<I", data, 0x1000 + 12 * 4)[0] + 0x4C)[0]
+        struct.pack_into("<I", data, 0x1000 + 16 * 4, second_name)
+    return analyse(BytesSource(bytes(data)), path="x86.dmp", diagnostics=Diagnostics())
+
+
+def test_a_32_bit_trap_frame_gives_place_and_chain() -> None:
+    crash = _crash()
+    assert crash["machine"] == "x86"
+    assert crash["context"]["where"] == f"trap frame at parameter 3, {TRAP:#x}"
+    assert crash["context"]["registers"]["ebx"] == "0x1234"
+    assert [(frame["module"], frame["offset"]) for frame in crash["stack"]] == [
+        ("driver.sys", "0x1234"),
+        ("driver.sys", "0x1300"),
+        ("ntkrnlpa.exe", "0x5555"),
+    ]
+    assert [frame["confidence"] for frame in crash["stack"]] == ["exact", "likely", "likely"]
+    assert (crash["culprit"]["module"], crash["culprit"]["confidence"]) == ("driver.sys", "high")
+
+
+def test_a_trap_frame_without_its_mark_and_selector_is_not_believed() -> None:
+    assert _crash(mark=0)["context"]["fault"] is True
+    crash = _crash(mark=0, selector=0)
+    assert crash["context"]["fault"] is False
+    assert any("registers at the fault are not in the dump" in gap for gap in crash["gaps"])
+
+
+def test_the_name_that_the_kernel_wrote_is_heeded() -> None:
+    culprit = _crash(broken=True, mark=0, selector=0)["culprit"]
+    assert (culprit["module"], culprit["confidence"]) == ("driver.sys", "medium")
+    assert "the kernel itself named driver.sys" in culprit["because"][0]
