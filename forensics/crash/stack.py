@@ -205,7 +205,12 @@ class StackWalker:
         method = "exact" if step.certain else "inferred"
         if step.function_rva is None and not self._leaf_is_sure(step.regs.rip):
             sure, method = "likely", "inferred"
-        return self._make(step.regs, method, sure, frame, image=image.source, interrupted=step.trap)
+        source = image.source
+        of = self._evidence.modules.at(step.regs.rip)
+        if not step.trap and of is not None and self.words.is_covered(step.regs.rip, self.image_of(of)) is False:
+            # The slot is right, but what stands in it is in no function: the stack was written over.
+            sure, method = "likely", "inferred"
+        return self._make(step.regs, method, sure, frame, image=source, interrupted=step.trap)
 
     def _leaf_is_sure(self, address: int) -> bool:
         # No row covers the place: a leaf function, or code outside every function; a call before the word decides.
@@ -250,8 +255,14 @@ class StackWalker:
         The kernel's trap and exception stubs do not return by an epilog, and without symbols they cannot be told
         from other code of the kernel: there the step is `likely` at most.
         """
+        if not frame.interrupted and self.words.is_covered(frame.ip, self.image_of(module)) is False:
+            # The function table is there and no function holds the place: it is no return address at all.
+            return None
         caller = self._forward(regs, interrupted=frame.interrupted)
         if caller is None:
+            return None
+        of = self._evidence.modules.at(caller.rip)
+        if of is None or self.words.is_covered(caller.rip, self.image_of(of)) is False:
             return None
         sure: Confidence = "likely" if self._evidence.modules.is_kernel(module) else "exact"
         return self._make(caller, "epilog", sure, frame, image="dump")

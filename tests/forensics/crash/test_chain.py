@@ -13,7 +13,7 @@ from parsers.bytesource import BytesSource
 from parsers.dump.modules import LoadedModule
 from parsers.pe import PeImage
 from tests.forensics.crash.chain import BAD, Chain, run
-from tests.forensics.crash.machines import NT, POOL, context_x64, crash_of, trap_frame
+from tests.forensics.crash.machines import NT, POOL, WDF_BASE, context_x64, crash_of, trap_frame
 
 pytestmark = pytest.mark.peer("x86_64-w64-mingw32-gcc")
 
@@ -116,3 +116,32 @@ def test_a_trap_frame_gives_the_same_stack_as_the_context(tmp_path: Path) -> Non
     assert crash["context"]["origin"] == "trap-frame"
     assert _frames(crash) == chain.frames
     assert (crash["culprit"]["module"], crash["culprit"]["confidence"]) == ("vmstorfl.sys", "high")
+
+
+def test_without_a_function_table_the_code_itself_leads_to_the_caller(tmp_path: Path) -> None:
+    chain = run(tmp_path, direct=True)
+    for index, module in enumerate(chain.modules):
+        if module.name != "ntoskrnl.exe":
+            chain.machine.put(0xFFFFC08BDC0011F0 + 0x100 * index + 0x10, bytes(12))
+            chain.machine.put(module.base, bytes(0x400))
+    crash = _crash(chain)
+    assert _frames(crash) == chain.frames
+    by_code = [frame["method"] for frame in crash["stack"] if frame["method"] == "epilog"]
+    assert len(by_code) >= 5
+    assert {frame["confidence"] for frame in crash["stack"]} == {"exact"}
+
+
+def test_a_word_that_no_function_holds_ends_what_is_sure(tmp_path: Path) -> None:
+    chain = run(tmp_path, direct=True)
+    # The return address into the framework is overwritten by an address in its header gap, where no function is.
+    sp = next(sp for ip, sp in chain.frames if WDF_BASE <= ip < WDF_BASE + 0x100000)
+    chain.machine.put(sp - 8, (WDF_BASE + 0x1FF0).to_bytes(8, "little"))
+    crash = _crash(chain)
+    sure = _sure(crash)
+    assert all(frame in chain.frames for frame in sure)
+    assert len(sure) < len(chain.frames)
+
+
+def _sure(crash: CrashDict) -> list[tuple[int, int]]:
+    every = zip(crash["stack"], _frames(crash), strict=True)
+    return [place for frame, place in every if frame["confidence"] == "exact"]
