@@ -11,11 +11,16 @@ DECODER = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
 
 
 def _ends_in_call(data: bytes) -> bool:
-    """capstone's opinion: some suffix is exactly one call instruction (without legacy prefixes)."""
+    """capstone's opinion: some suffix is exactly one near call (without legacy prefixes).
+
+    It calls the far form (FF /3), which no compiler makes, by the same name.
+    """
     for length in range(2, len(data) + 1):
         for found in DECODER.disasm(data[-length:], 0x1000, 1):
             if found.size == length and found.mnemonic == "call" and found.bytes[0] & 0xF0 in (0x40, 0xE0, 0xF0):
-                return True
+                code = bytes(found.bytes).lstrip(bytes(range(0x40, 0x50)))
+                if code[0] != 0xFF or code[1] >> 3 & 7 == 2:
+                    return True
     return False
 
 
