@@ -17,7 +17,11 @@ def _ends_in_call(data: bytes) -> bool:
     """
     for length in range(2, len(data) + 1):
         for found in DECODER.disasm(data[-length:], 0x1000, 1):
-            if found.size == length and found.mnemonic == "call" and found.bytes[0] & 0xF0 in (0x40, 0xE0, 0xF0):
+            if (
+                found.size == length
+                and found.mnemonic == "call"
+                and (found.bytes[0] in (0xE8, 0xFF) or found.bytes[0] & 0xF0 == 0x40)
+            ):
                 code = bytes(found.bytes).lstrip(bytes(range(0x40, 0x50)))
                 if code[0] != 0xFF or code[1] >> 3 & 7 == 2:
                     return True
