@@ -23,7 +23,7 @@ def _ends_in_call(data: bytes) -> bool:
                 and (found.bytes[0] in (0xE8, 0xFF) or found.bytes[0] & 0xF0 == 0x40)
             ):
                 code = bytes(found.bytes).lstrip(bytes(range(0x40, 0x50)))
-                if code[0] != 0xFF or code[1] >> 3 & 7 == 2:
+                if code[0] == 0xE8 or (code[0] == 0xFF and code[1] >> 3 & 7 == 2):
                     return True
     return False
 
