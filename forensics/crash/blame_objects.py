@@ -5,7 +5,7 @@ from __future__ import annotations
 from forensics.crash.bugchecks import describe
 from forensics.crash.case import CrashCase
 from forensics.crash.kmdf import client_of_globals
-from forensics.crash.objects import Device, device_stack_down, instance_path, read_device, read_irp
+from forensics.crash.objects import Device, device_stack_down, instance_path, power_irp_sent, read_device, read_irp
 from forensics.crash.policy import blame_order, policy_of
 from forensics.facts import Culprit
 
@@ -40,7 +40,7 @@ def _driver_words(device: Device) -> str:
 
 def _by_power(case: CrashCase) -> Culprit | None:
     evidence = case.evidence
-    kind, pdo_address, _triage, irp_address = evidence.parameters
+    kind, pdo_address, triage, irp_address = evidence.parameters
     if kind != 3:
         for number in _POWER_DEVICES.get(kind, ()):
             device = read_device(evidence, evidence.parameters[number - 1])
@@ -59,6 +59,9 @@ def _by_power(case: CrashCase) -> Culprit | None:
             f"the blocked IRP {irp_address:#x} (parameter 4; {what}) waits at location {irp.current} of "
             f"{irp.stack_count} in device {irp.device.address:#x} of {_driver_words(irp.device)}"
         )
+        sent, now = power_irp_sent(evidence, triage, irp_address), evidence.dump.header.system_up_time
+        if sent is not None and now is not None and 0 < sent <= now:
+            because.append(f"it was sent {(now - sent) / 10_000_000:.1f} s before the crash (list at parameter 3)")
         chain = [irp.device, *device_stack_down(evidence, irp.device.address)]
     pdo = read_device(evidence, pdo_address)
     if pdo is not None:
