@@ -1,0 +1,1 @@
+"""Tables as data: the update levels of Windows, with their sources."""
