@@ -10,10 +10,22 @@ from parsers.errors import FormatError, TruncatedError
 
 __all__ = [
     "MAX_BITMAP_BITS",
+    "MAX_BOOTS",
+    "MAX_CONTROL_SET",
+    "MAX_CRASHES",
     "MAX_DATA_BLOCKS",
+    "MAX_DRIVER_FILES",
     "MAX_DRIVER_LIST",
     "MAX_DUMP_RANGES",
+    "MAX_EVENTS",
+    "MAX_EVENT_ERRORS",
+    "MAX_EVENT_FIELDS",
+    "MAX_EVENT_LOG",
+    "MAX_EVENT_TEXT",
+    "MAX_FILES_OF_GLOB",
     "MAX_FORWARD_INSTRUCTIONS",
+    "MAX_FULL_CRASHES",
+    "MAX_HASHED_FILE",
     "MAX_HIVE_BYTES",
     "MAX_HIVE_DEPTH",
     "MAX_LOADED_MODULES",
@@ -28,14 +40,17 @@ __all__ = [
     "MAX_PE_READ",
     "MAX_PROCESSORS",
     "MAX_PROTOTYPE_DEPTH",
+    "MAX_REGISTRY_TEXT",
     "MAX_REGISTRY_VALUE",
     "MAX_SECONDARY_BLOBS",
+    "MAX_SERVICES",
     "MAX_STACK_FRAMES",
     "MAX_STACK_SCAN_BYTES",
     "MAX_STRING_CHARS",
     "MAX_TRIAGE_IN_MEMORY",
     "MAX_UNLOADED_DRIVERS",
     "MAX_UNWIND_CHAIN",
+    "MAX_UPDATES",
     "MAX_VERSION_NODES",
     "MAX_VERSION_RESOURCE",
     "require",
@@ -100,6 +115,34 @@ MAX_DUMP_RANGES = 1 << 20
 MAX_SECONDARY_BLOBS = 4096
 #: Prototype page-table entries followed from one address.
 MAX_PROTOTYPE_DEPTH = 2
+#: Number of a control set (`ControlSet%03d`; 47 was seen).
+MAX_CONTROL_SET = 999
+#: Characters of one registry text that the facts keep.
+MAX_REGISTRY_TEXT = 4096
+#: Service keys of one control set (a full server has about 750).
+MAX_SERVICES = 8192
+#: Driver files of one machine (a full server has about 450).
+MAX_DRIVER_FILES = 8192
+#: Servicing packages that the facts keep, the newest.
+MAX_UPDATES = 1000
+#: Files that the facts keep for one pattern of a rule.
+MAX_FILES_OF_GLOB = 200
+#: Bytes of a file up to which it is hashed for a rule.
+MAX_HASHED_FILE = 0x10000
+#: Bytes of one event log that are read: of a larger one the newest chunks.
+MAX_EVENT_LOG = 64 << 20
+#: Damaged records and chunks of one event log after which no more of it is read.
+MAX_EVENT_ERRORS = 1000
+#: Events that the facts keep, the newest.
+MAX_EVENTS = 500
+#: Fields of one event, and characters of one field, that the facts keep.
+MAX_EVENT_FIELDS = 40
+MAX_EVENT_TEXT = 512
+#: Boots that the facts keep, the newest.
+MAX_BOOTS = 50
+#: Dumps that are analysed, the newest; of those, how many keep their whole lists.
+MAX_CRASHES = 50
+MAX_FULL_CRASHES = 3
 
 
 def require(data: bytes, length: int, *, format: str, offset: int) -> bytes:
