@@ -104,6 +104,7 @@ class SystemFacts(TypedDict, total=False):
     last_shutdown: str
     manufacturer: str
     model: str
+    cluster_member: bool
     disk_as_of: str
     sources: dict[str, Source]
 
@@ -187,13 +188,15 @@ class UpdateFact(TypedDict, total=False):
     state_code: int
     installed_at: str
     cumulative: bool
+    pending_reboot: bool
     source: Source
 
 
 class RegistryFact(TypedDict, total=False):
     r"""/registry: one value (or key) that a rule asked for. `key` uses `ControlSet` for the current set.
 
-    The item's name in paths is `<HIVE>\\<key>` or `<HIVE>\\<key>:<value>`.
+    The item's name in paths is `<HIVE>\\<key>` or `<HIVE>\\<key>:<value>`. `absent` is true when it was looked for
+    and is not there.
     """
 
     item: str
@@ -202,6 +205,7 @@ class RegistryFact(TypedDict, total=False):
     value: str
     type: str
     data: int | str | list[str]
+    absent: bool
     source: Source
 
 
@@ -252,6 +256,8 @@ class BootFacts(TypedDict, total=False):
     driver_missing: list[str]
     pending_operations: int
     pending_xml: bool
+    sessions_pending: int
+    reboot_pending: bool
     sources: dict[str, Source]
 
 
@@ -368,6 +374,7 @@ class CrashDict(TypedDict, total=False):
     uptime_s: float
     booted_at: str
     latest: bool
+    latest_because: str
     os: dict[str, Any]
     build: int
     processors: int
