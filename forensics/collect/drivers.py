@@ -31,7 +31,7 @@ __all__ = ["collect", "driver_path"]
 _ORDER = {"boot": 0, "system": 1, "auto": 2, "demand": 3, "disabled": 4}
 _RESOURCE_FIELDS = ("version", "product_version", "company", "description", "original_name", "on_branch")
 _HEADER_FIELDS = ("machine", "timestamp", "checksum", "size_of_image")
-_SERVICE_FIELDS = ("service", "services", "start", "start_raw", "group", "missing")
+_SERVICE_FIELDS = ("service", "services", "start", "start_raw", "group")
 
 
 class _Candidate:
@@ -67,13 +67,14 @@ def collect(machine: Machine, facts: Facts) -> None:
         machine.gap(facts, "/drivers", f"only the first {MAX_DRIVER_FILES} driver files were read")
     names = _names(folder.lower(), candidates)
     chosen = sorted(candidates, key=lambda key: names[key])[:MAX_DRIVER_FILES]
-    facts["drivers"] = [_driver(machine, facts, names[key], candidates[key]) for key in chosen]
+    unknown = _services_unknown(facts)
+    facts["drivers"] = [_driver(machine, facts, names[key], candidates[key], unknown) for key in chosen]
     known = {driver["file"] for driver in facts["drivers"]}
     facts["drivers"] += [
         _on_other_volume(machine, facts, service) for service in elsewhere if service.get("image") not in known
     ]
     facts["drivers"].sort(key=lambda driver: driver["file"])
-    _missing(machine, facts, elsewhere)
+    _missing(machine, facts, elsewhere, unknown)
 
 
 def _listed(machine: Machine, facts: Facts, folder: str) -> list[FileStat]:
@@ -95,6 +96,8 @@ def _join(
     candidates: dict[str, _Candidate],
     elsewhere: list[ServiceFact],
 ) -> None:
+    if machine.knows_gap(path_of("services", service["name"], "image_path")):
+        return
     path = driver_path(machine, service)
     if path is None:
         elsewhere.append(service)
@@ -132,7 +135,19 @@ def _names(folder: str, candidates: dict[str, _Candidate]) -> dict[str, str]:
     return names
 
 
-def _driver(machine: Machine, facts: Facts, name: str, candidate: _Candidate) -> DriverFact:
+def _services_unknown(facts: Facts) -> str:
+    """Return why a file that no readable service names may belong to one all the same; "" when it does not."""
+    for gap in facts["gaps"]:
+        if gap["path"] == "/services":
+            return "the services cannot be read"
+        if gap["path"].startswith("/services/") and (
+            gap["path"].count("/") == 2 or gap["path"].endswith(("/image_path", "/type"))
+        ):
+            return "a service that may name this file is damaged"
+    return ""
+
+
+def _driver(machine: Machine, facts: Facts, name: str, candidate: _Candidate, unknown: str) -> DriverFact:
     driver: dict[str, Any] = {"file": name, "path": candidate.path}
     services = sorted(candidate.services, key=lambda item: (_ORDER.get(item.get("start", ""), 9), item["name"].lower()))
     if services:
@@ -142,8 +157,10 @@ def _driver(machine: Machine, facts: Facts, name: str, candidate: _Candidate) ->
         for field in ("start", "start_raw", "group"):
             if field in services[0]:
                 driver[field] = services[0][field]
-    elif machine.knows_gap("/services"):
-        machine.gaps(facts, path_of("drivers", name), _SERVICE_FIELDS[:-1], "the services cannot be read")
+            elif machine.knows_gap(path_of("services", services[0]["name"], field)):
+                machine.gap(facts, path_of("drivers", name, field), "the value of the service is damaged")
+    elif unknown:
+        machine.gaps(facts, path_of("drivers", name), _SERVICE_FIELDS, unknown)
     stat = candidate.stat
     if stat is None:
         key = services[0]["source"]["path"] if services else ""
@@ -214,11 +231,12 @@ def _on_other_volume(machine: Machine, facts: Facts, service: ServiceFact) -> Dr
     return driver
 
 
-def _missing(machine: Machine, facts: Facts, elsewhere: list[ServiceFact]) -> None:
+def _missing(machine: Machine, facts: Facts, elsewhere: list[ServiceFact], reason: str) -> None:
     """Fill `/boot/driver_missing`: files of boot-start services that are not there."""
-    for place, what in (("/services", "the services"), ("/drivers", "the drivers folder")):
-        if machine.knows_gap(place):
-            machine.gap(facts, "/boot/driver_missing", f"{what} cannot be read")
+    if machine.knows_gap("/drivers"):
+        reason = "the drivers folder cannot be read"
+    if reason:
+        machine.gap(facts, "/boot/driver_missing", reason)
     missing = [driver["file"] for driver in facts["drivers"] if driver.get("missing") and driver.get("start") == "boot"]
     unknown = [service["name"] for service in elsewhere if service.get("start") == "boot"]
     if unknown:

@@ -20,7 +20,7 @@ from parsers.errors import StopcodeError
 from parsers.limits import MAX_SERVICES
 
 if TYPE_CHECKING:
-    from parsers.registry.hive import Key, Value
+    from parsers.registry.hive import Key
 
 __all__ = ["DRIVER_TYPES", "collect", "image_file"]
 
@@ -86,7 +86,7 @@ def collect(machine: Machine, facts: Facts) -> None:
             machine.gap(facts, "/services", f"only the first {MAX_SERVICES} services were read")
             break
         try:
-            service = _service(child, f"SYSTEM\\{path}\\{child.name}", hardware)
+            service = _service(machine, facts, child, f"SYSTEM\\{path}\\{child.name}", hardware)
         except StopcodeError as error:
             service = {"name": child.name, "source": source("key", f"SYSTEM\\{path}\\{child.name}")}
             machine.gap(facts, path_of("services", child.name), f"the service's key is damaged: {error.message}")
@@ -112,54 +112,71 @@ def _hardware_id(machine: Machine) -> int | None:
     return hardware.id if hardware is not None else None
 
 
-def _service(key: Key, path: str, hardware: int | None) -> ServiceFact:
-    values = {value.name.lower(): value for value in key.values()}
-    service: dict[str, Any] = {"name": key.name}
-    _put(service, "display", _text(values.get("displayname")))
-    number = _number(values.get("type"))
-    kind = _TYPE.get(number & ~_INTERACTIVE, "other") if number is not None else None
-    _put(service, "type", kind)
-    raw = _START.get(_number(values.get("start"), -1))
+class _Values:
+    """The values of one service key; one that cannot be read is the gap of its fields, the others are told."""
+
+    def __init__(self, machine: Machine, facts: Facts, key: Key) -> None:
+        self._machine = machine
+        self._facts = facts
+        self._item = path_of("services", key.name)
+        self._values = {value.name.lower(): value for value in key.values()}
+
+    def get(self, name: str, *fields: str) -> int | str | list[str] | bytes | None:
+        """Return a value's data, or None when it is not there or damaged; `fields` are what it gives."""
+        value = self._values.get(name)
+        if value is None:
+            return None
+        try:
+            return value.decoded()
+        except StopcodeError as error:
+            self._machine.gaps(self._facts, self._item, fields, error.message)
+            return None
+
+    def text(self, name: str, *fields: str) -> str | None:
+        """Return a text that is not empty, or None."""
+        data = self.get(name, *fields)
+        return (clip(data) or None) if isinstance(data, str) else None
+
+    def number(self, name: str, *fields: str) -> int:
+        """Return a number, or -1."""
+        data = self.get(name, *fields)
+        return data if isinstance(data, int) else -1
+
+
+def _service(machine: Machine, facts: Facts, key: Key, path: str, hardware: int | None) -> ServiceFact:
+    values = _Values(machine, facts, key)
+    number = values.number("type", "type")
+    kind = _TYPE.get(number & ~_INTERACTIVE, "other") if number >= 0 else None
+    raw = _START.get(values.number("start", "start", "start_raw"))
     override = _override(key, hardware)
-    _put(service, "start", override or raw)
-    _put(service, "start_raw", raw)
-    if override is not None:
-        service["start_override"] = True
-    _put(service, "error_control", _ERROR_CONTROL.get(_number(values.get("errorcontrol"), -1)))
-    image_path = _text(values.get("imagepath"))
+    image_path = values.text("imagepath", "image", "image_path")
+    image = None
     if image_path is not None:
-        service["image"] = image_file(image_path).rpartition("\\")[2].lower()
-        service["image_path"] = image_path
-    elif kind in DRIVER_TYPES:
-        service["image"] = f"{key.name.lower()}.sys"
-    _put(service, "group", _text(values.get("group")))
-    _put(service, "tag", _number(values.get("tag")))
-    depends = values.get("dependonservice")
-    if depends is not None:
-        listed = depends.decoded()
-        if isinstance(listed, list) and any(listed):
-            service["depends_on"] = [name for name in (clip(item) for item in listed) if name]
-    _put(service, "account", _text(values.get("objectname")))
-    service["source"] = source("key", path, offset=key.offset)
-    return service  # type: ignore[return-value]  # built field by field; a test holds it against the shape
-
-
-def _put(service: dict[str, Any], field: str, value: str | int | None) -> None:
-    if value is not None:
-        service[field] = value
-
-
-def _text(value: Value | None) -> str | None:
-    if value is None:
-        return None
-    data = value.decoded()
-    return (clip(data) or None) if isinstance(data, str) else None
-
-
-def _number(value: Value | None, default: int | None = None) -> Any:
-    """Return a number (an int, or `default`)."""
-    data = value.decoded() if value is not None else None
-    return data if isinstance(data, int) else default
+        image = image_file(image_path).rpartition("\\")[2].lower()
+    elif kind in DRIVER_TYPES and not machine.knows_gap(path_of("services", key.name, "image_path")):
+        image = f"{key.name.lower()}.sys"
+    tag = values.number("tag", "tag")
+    depends = values.get("dependonservice", "depends_on")
+    listed = [name for name in (clip(item) for item in depends) if name] if isinstance(depends, list) else None
+    fields: dict[str, Any] = {
+        "name": key.name,
+        "display": values.text("displayname", "display"),
+        "type": kind,
+        "start": override or raw,
+        "start_raw": raw,
+        "start_override": True if override is not None else None,
+        "error_control": _ERROR_CONTROL.get(values.number("errorcontrol", "error_control")),
+        "image": image,
+        "image_path": image_path,
+        "group": values.text("group", "group"),
+        "tag": tag if tag >= 0 else None,
+        "depends_on": listed or None,
+        "account": values.text("objectname", "account"),
+        "source": source("key", path, offset=key.offset),
+    }
+    service: Any = {name: value for name, value in fields.items() if value is not None}
+    made: ServiceFact = service
+    return made
 
 
 def _override(key: Key, hardware: int | None) -> StartWord | None:
@@ -167,4 +184,5 @@ def _override(key: Key, hardware: int | None) -> StartWord | None:
         return None
     override = key.subkey("StartOverride")
     value = override.value(str(hardware)) if override is not None else None
-    return _START.get(_number(value, -1))
+    data = value.decoded() if value is not None else None
+    return _START.get(data) if isinstance(data, int) else None

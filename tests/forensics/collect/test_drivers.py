@@ -170,3 +170,26 @@ def test_the_branch_of_a_driver_is_unknown_where_the_build_is() -> None:
     assert "/drivers/a.sys/on_branch" in gaps(facts)
     facts, _ = scan(files={rf"{DRIVERS}\a.sys": pe_file((10, 0, 14393, 0))})
     assert named(facts["drivers"], "a.sys", "file")["on_branch"] is False
+
+
+def test_damage_in_a_service_makes_unknown_what_it_tells_of_its_driver() -> None:
+    damage = FormatError("regf", "vk damaged")
+    storflt = dict(STORFLT[r"ControlSet001\Services\storflt"])  # type: ignore[arg-type]
+    files = {rf"{DRIVERS}\vmstorfl.sys": pe_file()}
+    facts, _ = scan(system={r"ControlSet001\Services\storflt": {**storflt, "Start": damage}}, files=files)
+    assert named(facts["drivers"], "vmstorfl.sys", "file")["service"] == "storflt"
+    assert "/drivers/vmstorfl.sys/start" in gaps(facts)
+    assert "/services/storflt/start" in gaps(facts)
+    facts, _ = scan(system={r"ControlSet001\Services\storflt": {**storflt, "ImagePath": damage}}, files=files)
+    assert [driver["file"] for driver in facts["drivers"]] == ["vmstorfl.sys"]
+    assert {"/drivers/vmstorfl.sys/service", "/services/storflt/image_path", "/boot/driver_missing"} <= set(gaps(facts))
+    facts, _ = scan(system={r"ControlSet001\Services\storflt": damage}, files=files)
+    assert {"/drivers/vmstorfl.sys/start", "/services/storflt", "/boot/driver_missing"} <= set(gaps(facts))
+    assert "/drivers/vmstorfl.sys/version" not in gaps(facts)
+
+
+def test_a_missing_driver_whose_start_type_is_damaged_leaves_the_boot_unknown() -> None:
+    image = {"Type": 1, "Start": FormatError("regf", "vk damaged")}
+    facts, _ = scan(system={r"ControlSet001\Services\x": image}, files={rf"{DRIVERS}\a.sys": pe_file()})
+    assert named(facts["drivers"], "x.sys", "file")["missing"] is True
+    assert "/boot/driver_missing" in gaps(facts)
