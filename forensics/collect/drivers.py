@@ -70,9 +70,10 @@ def collect(machine: Machine, facts: Facts) -> None:
     unknown = _services_unknown(facts)
     facts["drivers"] = [_driver(machine, facts, names[key], candidates[key], unknown) for key in chosen]
     known = {driver["file"] for driver in facts["drivers"]}
-    facts["drivers"] += [
-        _on_other_volume(machine, facts, service) for service in elsewhere if service.get("image") not in known
-    ]
+    for service in elsewhere:
+        driver = _on_other_volume(machine, facts, service, known)
+        known.add(driver["file"])
+        facts["drivers"].append(driver)
     facts["drivers"].sort(key=lambda driver: driver["file"])
     _missing(machine, facts, elsewhere, unknown)
 
@@ -213,9 +214,14 @@ def _contents(machine: Machine, facts: Facts, driver: dict[str, Any], stat: File
     driver["source"] = source("file", stat.path, detail="VS_FIXEDFILEINFO", offset=pe.offset)
 
 
-def _on_other_volume(machine: Machine, facts: Facts, service: ServiceFact) -> DriverFact:
-    """Return an item for a file that lies on a volume that is not the Windows volume."""
-    name = service.get("image", service["name"].lower())
+def _on_other_volume(machine: Machine, facts: Facts, service: ServiceFact, taken: set[str]) -> DriverFact:
+    """Return an item for a file that lies on a volume that is not the Windows volume.
+
+    Its name is the base name too; where that is taken, the ImagePath in lower case, then with the service's name.
+    """
+    path = service.get("image_path", "").lower()
+    names = (service.get("image", service["name"].lower()), path, f"{path} ({service['name'].lower()})")
+    name = next((name for name in names if name not in taken), names[-1])
     item = path_of("drivers", name)
     reason = f"the service names a place that is not on the Windows volume: {service.get('image_path')}"
     machine.gaps(facts, item, (*_RESOURCE_FIELDS, *_HEADER_FIELDS, "missing", "size", "modified", "path"), reason)
@@ -237,6 +243,10 @@ def _missing(machine: Machine, facts: Facts, elsewhere: list[ServiceFact], reaso
         reason = "the drivers folder cannot be read"
     if reason:
         machine.gap(facts, "/boot/driver_missing", reason)
+    for driver in facts["drivers"]:
+        item = path_of("drivers", driver["file"])
+        if machine.knows_gap(item) or (driver.get("missing") and machine.knows_gap(f"{item}/start")):
+            machine.gap(facts, "/boot/driver_missing", f"start type or file of {driver['file']} cannot be read")
     missing = [driver["file"] for driver in facts["drivers"] if driver.get("missing") and driver.get("start") == "boot"]
     unknown = [service["name"] for service in elsewhere if service.get("start") == "boot"]
     if unknown:

@@ -193,3 +193,15 @@ def test_a_missing_driver_whose_start_type_is_damaged_leaves_the_boot_unknown() 
     facts, _ = scan(system={r"ControlSet001\Services\x": image}, files={rf"{DRIVERS}\a.sys": pe_file()})
     assert named(facts["drivers"], "x.sys", "file")["missing"] is True
     assert "/boot/driver_missing" in gaps(facts)
+
+
+def test_files_on_other_volumes_have_names_of_their_own() -> None:
+    image = {"Type": 1, "Start": 3, "ImagePath": r"\??\D:\tools\a.sys"}
+    facts, _ = scan(
+        system={r"ControlSet001\Services\one": image, r"ControlSet001\Services\two": image,
+                r"ControlSet001\Services\three": image},
+        files={rf"{DRIVERS}\a.sys": pe_file()},
+    )  # fmt: skip
+    assert len({driver["file"] for driver in facts["drivers"]}) == 4
+    assert named(facts["drivers"], "a.sys", "file")["version"] == "10.0.17763.771"
+    assert {driver.get("service") for driver in facts["drivers"]} == {None, "one", "two", "three"}
