@@ -19,18 +19,15 @@ at every start has one latest crash, its last.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from forensics.collect.machine import Machine
+from forensics.collect.volume import FileEntry
 from forensics.crash.analyse import analyse, trim
 from forensics.crash.images import DiskImages
 from forensics.facts import CrashDict, Facts, filetime_to_iso, path_of
 from parsers.dump import looks_like_dump
 from parsers.errors import StopcodeError
 from parsers.limits import MAX_CRASHES, MAX_FULL_CRASHES
-
-if TYPE_CHECKING:
-    from forensics.disk.files import FileStat
 
 __all__ = ["collect", "decide_latest"]
 
@@ -80,7 +77,7 @@ def collect(machine: Machine, facts: Facts) -> None:
     ]
 
 
-def _dumps(machine: Machine, facts: Facts) -> list[tuple[FileStat, str]]:
+def _dumps(machine: Machine, facts: Facts) -> list[tuple[FileEntry, str]]:
     """Return the dump files, newest first by the time of the file, then by name."""
     settings = facts["crash_settings"]
     files = [(f"{machine.root}\\MEMORY.DMP", "memory-dmp")]
@@ -92,7 +89,7 @@ def _dumps(machine: Machine, facts: Facts) -> list[tuple[FileStat, str]]:
     folder = _resolve(machine, facts, settings.get("minidump_dir"))
     if folder is not None:
         folders.append(folder)
-    found: dict[str, tuple[FileStat, str]] = {}
+    found: dict[str, tuple[FileEntry, str]] = {}
     for path, where in files:
         try:
             stat = machine.windows.files.stat(path)

@@ -13,18 +13,17 @@ version resource has no version, which is no gap: many drivers of other vendors 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from forensics.collect.machine import Machine
 from forensics.collect.pe_facts import read_pe
 from forensics.collect.services import DRIVER_TYPES, image_file
+from forensics.collect.volume import FileEntry
 from forensics.facts import DriverFact, Facts, ServiceFact, filetime_to_iso, hex64, path_of, source
 from parsers.errors import StopcodeError
 from parsers.limits import MAX_DRIVER_FILES
 from parsers.windows_builds import shares_with
-
-if TYPE_CHECKING:
-    from forensics.disk.files import FileStat
 
 __all__ = ["collect", "driver_path"]
 
@@ -37,7 +36,7 @@ _SERVICE_FIELDS = ("service", "services", "start", "start_raw", "group")
 class _Candidate:
     """One path, with what names it."""
 
-    def __init__(self, path: str, stat: FileStat | None) -> None:
+    def __init__(self, path: str, stat: FileEntry | None) -> None:
         self.path = path
         self.stat = stat
         self.services: list[ServiceFact] = []
@@ -78,7 +77,7 @@ def collect(machine: Machine, facts: Facts) -> None:
     _missing(machine, facts, elsewhere, unknown)
 
 
-def _listed(machine: Machine, facts: Facts, folder: str) -> list[FileStat]:
+def _listed(machine: Machine, facts: Facts, folder: str) -> Sequence[FileEntry]:
     try:
         listed = machine.windows.files.listdir(folder)
     except StopcodeError as error:
@@ -180,7 +179,7 @@ def _driver(machine: Machine, facts: Facts, name: str, candidate: _Candidate, un
     return driver  # type: ignore[return-value]  # as above
 
 
-def _contents(machine: Machine, facts: Facts, driver: dict[str, Any], stat: FileStat) -> None:
+def _contents(machine: Machine, facts: Facts, driver: dict[str, Any], stat: FileEntry) -> None:
     item = path_of("drivers", driver["file"])
     driver["source"] = source("file", stat.path)
     try:

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING
 
 from forensics.collect.machine import Machine
 from forensics.collect.pe_facts import read_pe
+from forensics.collect.volume import FileEntry
 from forensics.facts import Facts, FileFact, filetime_to_iso, path_of, source
 from parsers.errors import StopcodeError
 from parsers.limits import MAX_FILES_OF_GLOB, MAX_HASHED_FILE
-
-if TYPE_CHECKING:
-    from forensics.disk.files import FileStat
 
 __all__ = ["collect", "expand"]
 
@@ -71,7 +68,7 @@ def collect(machine: Machine, facts: Facts) -> None:
     facts["files"] = sorted(found, key=lambda fact: (fact["path"].lower(), fact["glob"]))
 
 
-def _file(machine: Machine, facts: Facts, pattern: str, stat: FileStat) -> FileFact:
+def _file(machine: Machine, facts: Facts, pattern: str, stat: FileEntry) -> FileFact:
     fact: FileFact = {"path": stat.path, "glob": pattern, "size": stat.size, "source": source("file", stat.path)}
     modified = filetime_to_iso(stat.modified)
     if modified is not None:

@@ -10,14 +10,12 @@ are not values and are not told here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 from forensics.collect.machine import Machine
 from forensics.facts import DriverFact, Facts, FilterFact, ServiceFact, path_of
 from parsers.errors import StopcodeError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["STORAGE_CLASSES", "collect"]
 

@@ -6,20 +6,14 @@ gaps of its own section.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from forensics.facts import Facts, Source, source
+from forensics.collect.volume import RegistryHive, RegistryKey, RegistryValue, Windows
+from forensics.facts import Facts, Source, Wants, source
 from parsers.diagnostics import Diagnostics
 from parsers.errors import FormatError, StopcodeError
 from parsers.limits import MAX_CONTROL_SET, MAX_REGISTRY_TEXT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from forensics.disk.windows import WindowsVolume
-    from forensics.facts import Wants
-    from parsers.registry.hive import Hive, Key, Value
 
 __all__ = ["Found", "Machine", "clip"]
 
@@ -39,7 +33,7 @@ class Found:
 
     """
 
-    value: Value
+    value: RegistryValue
     source: Source
 
     def text(self) -> str | None:
@@ -77,11 +71,11 @@ class Machine:
 
     """
 
-    def __init__(self, windows: WindowsVolume, wants: Wants, diagnostics: Diagnostics) -> None:
+    def __init__(self, windows: Windows, wants: Wants, diagnostics: Diagnostics) -> None:
         self.windows = windows
         self.wants = wants
         self.diagnostics = diagnostics
-        self._hives: dict[str, Hive | StopcodeError] = {}
+        self._hives: dict[str, RegistryHive | StopcodeError] = {}
         self._control_set: int | StopcodeError | None = None
         self.control_set_source = source("key", "SYSTEM")
         self._gaps: set[str] = set()
@@ -91,7 +85,7 @@ class Machine:
         """The Windows folder on the volume."""
         return self.windows.root
 
-    def hive(self, name: str) -> Hive:
+    def hive(self, name: str) -> RegistryHive:
         """Return a hive.
 
         Raises:
@@ -168,7 +162,7 @@ class Machine:
         name = f"ControlSet{self.control_set:03d}"
         return f"{name}\\{path}" if path else name
 
-    def key(self, hive: str, path: str) -> Key | None:
+    def key(self, hive: str, path: str) -> RegistryKey | None:
         """Return a key by its path below the root, or None when it is not there.
 
         Raises:

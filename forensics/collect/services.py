@@ -11,16 +11,14 @@ Source of the numbers: MicrosoftDocs/windows-driver-docs: inf-addservice-directi
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from forensics.collect.hardware import current_hardware
 from forensics.collect.machine import Machine, clip
+from forensics.collect.volume import RegistryKey
 from forensics.facts import Facts, ServiceFact, path_of, source
 from parsers.errors import StopcodeError
 from parsers.limits import MAX_SERVICES
-
-if TYPE_CHECKING:
-    from parsers.registry.hive import Key
 
 __all__ = ["DRIVER_TYPES", "collect", "image_file"]
 
@@ -115,7 +113,7 @@ def _hardware_id(machine: Machine) -> int | None:
 class _Values:
     """The values of one service key; one that cannot be read is the gap of its fields, the others are told."""
 
-    def __init__(self, machine: Machine, facts: Facts, key: Key) -> None:
+    def __init__(self, machine: Machine, facts: Facts, key: RegistryKey) -> None:
         self._machine = machine
         self._facts = facts
         self._item = path_of("services", key.name)
@@ -143,7 +141,7 @@ class _Values:
         return data if isinstance(data, int) else -1
 
 
-def _service(machine: Machine, facts: Facts, key: Key, path: str, hardware: int | None) -> ServiceFact:
+def _service(machine: Machine, facts: Facts, key: RegistryKey, path: str, hardware: int | None) -> ServiceFact:
     values = _Values(machine, facts, key)
     number = values.number("type", "type")
     kind = _TYPE.get(number & ~_INTERACTIVE, "other") if number >= 0 else None
@@ -179,7 +177,7 @@ def _service(machine: Machine, facts: Facts, key: Key, path: str, hardware: int 
     return made
 
 
-def _override(key: Key, hardware: int | None) -> StartWord | None:
+def _override(key: RegistryKey, hardware: int | None) -> StartWord | None:
     if hardware is None:
         return None
     override = key.subkey("StartOverride")

@@ -12,16 +12,14 @@ the places where Windows notes a pending reboot.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from forensics.collect.machine import Machine, clip
+from forensics.collect.volume import RegistryKey
 from forensics.facts import Facts, UpdateFact, filetime_to_iso, path_of, source
 from parsers.errors import StopcodeError
 from parsers.limits import MAX_UPDATES
 from parsers.windows_builds import lookup
-
-if TYPE_CHECKING:
-    from parsers.registry.hive import Key
 
 __all__ = ["collect"]
 
@@ -101,10 +99,10 @@ def _packages(machine: Machine, facts: Facts) -> list[UpdateFact]:
     return found
 
 
-def _package(key: Key) -> UpdateFact | None:
+def _package(key: RegistryKey) -> UpdateFact | None:
     """Return one package, or None when it is a feature in a settled state, or a part of an update."""
     name = key.name
-    code = key.get("CurrentState")
+    code = _data(key, "CurrentState")
     state = None
     if isinstance(code, int):
         # Negative numbers: the state's own number, and broken.
@@ -126,13 +124,18 @@ def _package(key: Key) -> UpdateFact | None:
         update["state"] = state
         update["state_code"] = code
         update["pending_reboot"] = state in _PENDING
-    high, low = key.get("InstallTimeHigh"), key.get("InstallTimeLow")
+    high, low = _data(key, "InstallTimeHigh"), _data(key, "InstallTimeLow")
     if isinstance(high, int) and isinstance(low, int):
         time = filetime_to_iso((high & 0xFFFFFFFF) << 32 | low & 0xFFFFFFFF)
         if time is not None:
             update["installed_at"] = time
     update["source"] = source("key", f"SOFTWARE\\{_PACKAGES}\\{name}", offset=key.offset)
     return update  # type: ignore[return-value]  # built field by field; a test holds it against the shape
+
+
+def _data(key: RegistryKey, name: str) -> int | str | list[str] | bytes | None:
+    value = key.value(name)
+    return value.decoded() if value is not None else None
 
 
 def _level(facts: Facts, packages: list[UpdateFact]) -> UpdateFact | None:
@@ -205,8 +208,8 @@ def _sessions(machine: Machine, facts: Facts) -> None:
     try:
         key = machine.key("SOFTWARE", path)
         # A finished session stays behind with Complete = 1 on healthy machines.
-        count = sum(1 for child in key.subkeys() if child.get("Complete") != 1) if key is not None else 0
-        if key is not None and not count and key.get("Exclusive") not in (None, 0):
+        count = sum(1 for child in key.subkeys() if _data(child, "Complete") != 1) if key is not None else 0
+        if key is not None and not count and _data(key, "Exclusive") not in (None, 0):
             count = 1
         boot["sessions_pending"] = count
         sources["sessions_pending"] = source("key", f"SOFTWARE\\{path}")

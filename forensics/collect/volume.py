@@ -1,0 +1,160 @@
+"""What collectors need of a disk: its files and its hives, as `forensics.disk` and `parsers.registry` give them.
+
+Protocols, so that a test can put a made-up volume, and a judge another reader of hives, in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from parsers.bytesource import ByteSource
+
+__all__ = ["FileEntry", "FileTree", "RegistryHive", "RegistryKey", "RegistryValue", "Windows"]
+
+
+class RegistryValue(Protocol):
+    """One value of a key."""
+
+    @property
+    def name(self) -> str:
+        """Its name; "" for the unnamed one."""
+        ...
+
+    @property
+    def type_name(self) -> str:
+        """Its type ("REG_DWORD")."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """Its bytes; raises FormatError where they are damaged."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """File offset of its record."""
+        ...
+
+    def decoded(self) -> int | str | list[str] | bytes:
+        """Return its data by its type; raises FormatError."""
+        ...
+
+
+class RegistryKey(Protocol):
+    """One key of a hive."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def last_written(self) -> int:
+        """FILETIME of its last change."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """File offset of its record."""
+        ...
+
+    def subkeys(self) -> Iterator[RegistryKey]:
+        """Yield the keys below; raises FormatError where the list is damaged."""
+        ...
+
+    def values(self) -> Iterator[RegistryValue]:
+        """Yield the values; raises FormatError."""
+        ...
+
+    def value(self, name: str) -> RegistryValue | None:
+        """Return a value, or None when it is not there; raises FormatError."""
+        ...
+
+    def subkey(self, name: str) -> RegistryKey | None:
+        """Return a key below, or None when it is not there; raises FormatError."""
+        ...
+
+
+class RegistryHive(Protocol):
+    """One hive."""
+
+    @property
+    def root(self) -> RegistryKey:
+        """Its topmost key."""
+        ...
+
+    def open_key(self, path: str) -> RegistryKey | None:
+        """Return a key by its path below the root, or None when it is not there; raises FormatError."""
+        ...
+
+
+class FileEntry(Protocol):
+    """One entry of a folder."""
+
+    @property
+    def path(self) -> str:
+        """Path on the volume, with the names' own case."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its last part."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    @property
+    def modified(self) -> int:
+        """FILETIME of the last change of its data; 0 when it is not known."""
+        ...
+
+    @property
+    def is_dir(self) -> bool:
+        """Whether it is a folder."""
+        ...
+
+
+class FileTree(Protocol):
+    """The files of a volume; names compare without regard to case."""
+
+    def stat(self, path: str) -> FileEntry | None:
+        """Return an entry, or None when it is not there; raises StopcodeError."""
+        ...
+
+    def open(self, path: str) -> ByteSource:
+        """Open a file; raises StopcodeError."""
+        ...
+
+    def listdir(self, path: str) -> Sequence[FileEntry]:
+        """Return a folder's entries, none when it is not there; raises StopcodeError."""
+        ...
+
+    def glob(self, pattern: str) -> Sequence[FileEntry]:
+        """Return the entries that match, one level a component; raises StopcodeError."""
+        ...
+
+
+class Windows(Protocol):
+    """The volume with the Windows folder."""
+
+    @property
+    def root(self) -> str:
+        r"""The Windows folder on it (`\\Windows`)."""
+        ...
+
+    @property
+    def files(self) -> FileTree:
+        """Its files."""
+        ...
+
+    def hive(self, name: str) -> RegistryHive:
+        """Return a hive; raises StopcodeError."""
+        ...
+
+    def resolve(self, image_path: str) -> str | None:
+        """Return the volume path of an NT, DOS or ImagePath path, or None when it is on another volume."""
+        ...
