@@ -26,6 +26,7 @@ __all__ = [
     "MAX_FORWARD_INSTRUCTIONS",
     "MAX_FULL_CRASHES",
     "MAX_HASHED_FILE",
+    "MAX_HIVE_BLOCKS",
     "MAX_HIVE_BYTES",
     "MAX_HIVE_DEPTH",
     "MAX_LOADED_MODULES",
@@ -97,6 +98,8 @@ MAX_PE_READ = 16 << 20
 MAX_VERSION_RESOURCE = 0x10000
 #: Bytes of one registry hive (the largest seen in the field is below 512 MiB).
 MAX_HIVE_BYTES = 2 << 30
+#: Blocks of 8 KiB of one hive that are kept (16 MiB).
+MAX_HIVE_BLOCKS = 2048
 #: Depth of keys in a hive (Windows allows 512).
 MAX_HIVE_DEPTH = 512
 #: Bytes of one registry value that a collector takes.
