@@ -1,0 +1,1 @@
+"""The command line: one module a command, thin; the only place that prints or exits."""
