@@ -46,12 +46,13 @@ NOT_COLLECTED = (
 )
 
 
-def collect(machine: Machine, facts_progress: Callable[[str], None] | None = None) -> Facts:
+def collect(machine: Machine, progress: Callable[[str, int, int, Facts], None] | None = None) -> Facts:
     """Read one machine.
 
     Args:
         machine: the offline Windows, and what rules want of it.
-        facts_progress: told the name of each collector before it runs.
+        progress: told before each collector runs: its name, its number from 0, how many there are, and the facts
+            so far, in which the sections of the collectors before it are whole.
 
     """
     facts = empty_facts()
@@ -82,9 +83,9 @@ def collect(machine: Machine, facts_progress: Callable[[str], None] | None = Non
         ("crashes", ("/crashes",), crashes.collect),
         ("disk_as_of", ("/system/disk_as_of",), read_as_of),
     )
-    for name, places, step in steps:
-        if facts_progress is not None:
-            facts_progress(name)
+    for number, (name, places, step) in enumerate(steps):
+        if progress is not None:
+            progress(name, number, len(steps), facts)
         try:
             step(machine, facts)
         except StopcodeError as error:
