@@ -9,11 +9,15 @@ from __future__ import annotations
 from parsers.errors import FormatError, TruncatedError
 
 __all__ = [
+    "MAX_ATTRIBUTE_LIST",
     "MAX_BITMAP_BITS",
     "MAX_BOOTS",
+    "MAX_CHECKED_BLOCKS",
     "MAX_CONTROL_SET",
     "MAX_CRASHES",
     "MAX_DATA_BLOCKS",
+    "MAX_DISK_BLOCK",
+    "MAX_DISK_CHAIN",
     "MAX_DRIVER_FILES",
     "MAX_DRIVER_LIST",
     "MAX_DUMP_RANGES",
@@ -22,16 +26,26 @@ __all__ = [
     "MAX_EVENT_FIELDS",
     "MAX_EVENT_LOG",
     "MAX_EVENT_TEXT",
+    "MAX_EXTENDED_PARTITIONS",
     "MAX_FILES_OF_GLOB",
+    "MAX_FOLDERS_KEPT",
+    "MAX_FOLDER_ENTRIES",
     "MAX_FORWARD_INSTRUCTIONS",
     "MAX_FULL_CRASHES",
+    "MAX_GLOB_ENTRIES",
+    "MAX_GPT_ENTRIES",
     "MAX_HASHED_FILE",
     "MAX_HIVE_BLOCKS",
     "MAX_HIVE_BYTES",
     "MAX_HIVE_DEPTH",
     "MAX_LOADED_MODULES",
     "MAX_MEMORY_RUNS",
+    "MAX_NTFS_EXTENSIONS",
+    "MAX_NTFS_INDEX_DEPTH",
+    "MAX_NTFS_RECORDS_KEPT",
     "MAX_OVERLAP_COMPARED",
+    "MAX_PARENT_CANDIDATES",
+    "MAX_PARENT_NAME",
     "MAX_PDATA_EMPTY_RUN",
     "MAX_PDATA_ROWS",
     "MAX_PE_EXPORTS",
@@ -48,12 +62,16 @@ __all__ = [
     "MAX_STACK_FRAMES",
     "MAX_STACK_SCAN_BYTES",
     "MAX_STRING_CHARS",
+    "MAX_SWEPT_CODE",
     "MAX_TRIAGE_IN_MEMORY",
     "MAX_UNLOADED_DRIVERS",
     "MAX_UNWIND_CHAIN",
     "MAX_UPDATES",
     "MAX_VERSION_NODES",
     "MAX_VERSION_RESOURCE",
+    "MAX_VHDX_ENTRIES",
+    "MAX_VHDX_LOG",
+    "MAX_VHDX_METADATA",
     "require",
     "require_count",
 ]
@@ -76,6 +94,8 @@ MAX_STACK_SCAN_BYTES = 0x20000
 MAX_STACK_FRAMES = 256
 #: Instructions that one search for an epilog decodes.
 MAX_FORWARD_INSTRUCTIONS = 2000
+#: Bytes of a function that are decoded from its beginning to a place in it.
+MAX_SWEPT_CODE = 0x4000
 #: Chained UNWIND_INFO records of one function.
 MAX_UNWIND_CHAIN = 32
 #: Bytes of PE headers before the first section.
@@ -96,6 +116,24 @@ MAX_VERSION_NODES = 1024
 MAX_PE_READ = 16 << 20
 #: Bytes of one version resource.
 MAX_VERSION_RESOURCE = 0x10000
+#: Partitions in the chain of an MBR's extended partition.
+MAX_EXTENDED_PARTITIONS = 128
+#: Entries of a GPT (Windows makes 128).
+MAX_GPT_ENTRIES = 4096
+#: Entries that one pattern of a rule looks at.
+MAX_GLOB_ENTRIES = 200_000
+#: Listings of folders that are kept in memory.
+MAX_FOLDERS_KEPT = 64
+#: Entries of one folder (a component store has about 30,000).
+MAX_FOLDER_ENTRIES = 1 << 20
+#: Blocks of a folder's index one below another (three are enough for a million names).
+MAX_NTFS_INDEX_DEPTH = 16
+#: Bytes of a list of attributes (NTFS allows 256 KiB).
+MAX_ATTRIBUTE_LIST = 0x40000
+#: Records that describe one file in pieces.
+MAX_NTFS_EXTENSIONS = 0x4000
+#: File records that are kept in memory.
+MAX_NTFS_RECORDS_KEPT = 4096
 #: Bytes of one registry hive (the largest seen in the field is below 512 MiB).
 MAX_HIVE_BYTES = 2 << 30
 #: Blocks of 8 KiB of one hive that are kept (16 MiB).
@@ -146,6 +184,22 @@ MAX_BOOTS = 50
 #: Dumps that are analysed, the newest; of those, how many keep their whole lists.
 MAX_CRASHES = 50
 MAX_FULL_CRASHES = 3
+#: Bytes of one block of a VHD or VHDX (the VHDX format's own limit).
+MAX_DISK_BLOCK = 256 << 20
+#: Blocks of a disk container whose places are all held against the file and each other before the first read.
+MAX_CHECKED_BLOCKS = 1 << 20
+#: Bytes of a parent's name in a differencing disk, and of all of a VHDX's parent locator.
+MAX_PARENT_NAME = 0x10000
+#: Disks of one chain: child, parent, parent's parent.
+MAX_DISK_CHAIN = 64
+#: Disks beside a child that are looked at when its parent is not there under its name.
+MAX_PARENT_CANDIDATES = 64
+#: Entries of a VHDX's region table and of its metadata table (the format's own limit).
+MAX_VHDX_ENTRIES = 2047
+#: Bytes of a VHDX's metadata region that are read.
+MAX_VHDX_METADATA = 1 << 20
+#: Bytes of a VHDX's log (writers make 1 MiB).
+MAX_VHDX_LOG = 64 << 20
 
 
 def require(data: bytes, length: int, *, format: str, offset: int) -> bytes:
