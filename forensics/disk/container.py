@@ -1,0 +1,137 @@
+"""Open a disk image: whatever its container, one virtual disk comes out, read-only, with its chain and its flaws told.
+
+By content first, then by name. VHD and VHDX are read by `parsers.disk`; VMDK, QCOW2, VDI and E01 by dissect's
+low-level readers behind a guard that turns their exceptions and short reads into ours; each is imported when such a
+file is met.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from forensics.disk.cache import CachedSource
+from forensics.disk.chain import open_vhd, open_vhdx
+from forensics.disk.claims import claimed_end, sector_size_of
+from forensics.disk.opening import Layer, Opening
+from forensics.disk.recognise import recognise
+from parsers.bytesource import ByteSource, FileSource
+from parsers.diagnostics import Diagnostics
+from parsers.errors import NotADiskError, ReadError
+
+__all__ = ["Container", "open_container"]
+
+
+class Container:
+    """One disk image, open.
+
+    Attributes:
+        source: the virtual disk, behind a block cache.
+        kind: "VHD", "VHDX", "VMDK", "QCOW2", "VDI", "E01" or "raw".
+        size: bytes of the virtual disk.
+        sector_size: bytes of a logical sector: partition tables and boot sectors count in it.
+        files: every host file that it reads, with what was read of each.
+        details: facts about the container for a report, plain data.
+
+    """
+
+    def __init__(self, layer: Layer, opening: Opening) -> None:
+        self.source: ByteSource = CachedSource(layer.source)
+        self.kind = layer.kind
+        self.size = layer.source.size
+        self.sector_size = layer.sector_size
+        self.files: list[FileSource] = opening.files
+        self.details: dict[str, Any] = dict(layer.details)
+        if layer.subtype:
+            self.details["subtype"] = layer.subtype
+        if layer.parents:
+            self.details["parents"] = [{"path": above.path.name, "kind": above.kind} for above in layer.parents]
+        self._opening = opening
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read from the host files so far."""
+        return sum(file.bytes_read for file in self.files)
+
+    @property
+    def requests(self) -> int:
+        """Reads of the host files so far."""
+        return sum(file.requests for file in self.files)
+
+    def close(self) -> None:
+        """Close the host files."""
+        self._opening.close()
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_container(path: Path, diagnostics: Diagnostics) -> Container:
+    """Open a disk image.
+
+    Args:
+        path: its file; of a split image its first part, of a chain its youngest child.
+        diagnostics: takes what was doubtful, damaged or worked around.
+
+    Raises:
+        InputNotFoundError: no such file.
+        NotADiskError: something else than a disk; the hint says what to do with it.
+        MissingParentError: a parent, backing file or part is not beside it, or is not the right one.
+        UnsupportedError: a disk of a kind that is not read.
+        FormatError: bytes that contradict the format; TruncatedError where they end too early.
+        OpenError: the file may not be read.
+
+    """
+    opening = Opening(diagnostics)
+    try:
+        layer = open_layer(Path(path), opening)
+        _check_claims(layer, diagnostics)
+        return Container(layer, opening)
+    except BaseException:
+        opening.close()
+        raise
+
+
+def open_layer(path: Path, opening: Opening, *, kind: str = "") -> Layer:
+    """Open one disk of a chain, and its parents.
+
+    Args:
+        path: its file.
+        opening: the image that it belongs to.
+        kind: what it is, where its child knows; found by its content otherwise.
+
+    """
+    if path.is_dir():
+        raise NotADiskError(f"{path} is a folder, not a disk image")
+    opening.enter(path)
+    source = opening.file(path)
+    kind = kind or recognise(source, path)
+    if kind == "VHD":
+        layer = open_vhd(source, path, opening, open_layer)
+    elif kind == "VHDX":
+        layer = open_vhdx(source, path, opening, open_layer)
+    else:
+        layer = Layer(source, "raw", path, "", sector_size_of(source))
+    opening.leave()
+    return layer
+
+
+def _check_claims(layer: Layer, diagnostics: Diagnostics) -> None:
+    """Say when a disk's own partition table reaches further than the disk: its file was cut."""
+    try:
+        claim = claimed_end(layer.source, layer.sector_size)
+    except ReadError:
+        return  # whoever needs these sectors will say that they cannot be read
+    if claim is not None and claim[0] > layer.source.size:
+        diagnostics.error(
+            "container.truncated",
+            f"the disk has {layer.source.size} bytes, and {claim[1]} says that it has at least {claim[0]}",
+            hint="the file is cut: copy or download it again; what is there was read",
+            source=layer.path.name,
+        )

@@ -1,0 +1,140 @@
+"""One image being opened: the files that it opens, how deep its chain is, and what is said about it."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from parsers.bytesource import ByteSource, FileSource
+from parsers.diagnostics import Diagnostics
+from parsers.errors import FormatError, InputNotFoundError, NotADiskError, OpenError
+from parsers.limits import MAX_DISK_CHAIN
+
+__all__ = ["Layer", "Opening", "base_name", "beside"]
+
+
+@dataclass(slots=True)
+class Layer:
+    """One disk of a chain, opened.
+
+    Attributes:
+        source: its virtual disk.
+        kind: "VHD", "VHDX", "VMDK", "QCOW2", "VDI", "E01" or "raw".
+        path: its file, the first one where there are several.
+        subtype: what its format calls it ("dynamic", "streamOptimized"); "" where the format has one kind.
+        sector_size: bytes of a logical sector.
+        details: more facts about the container, plain data.
+        parents: its chain, nearest first.
+
+    """
+
+    source: ByteSource
+    kind: str
+    path: Path
+    subtype: str = ""
+    sector_size: int = 512
+    details: dict[str, Any] = field(default_factory=dict)
+    parents: list[Layer] = field(default_factory=list)
+
+
+class Opening:
+    """The files of one image and the remarks about them.
+
+    Args:
+        diagnostics: takes the remarks.
+
+    Attributes:
+        files: every file opened so far; all are closed with the image.
+
+    """
+
+    def __init__(self, diagnostics: Diagnostics) -> None:
+        self.diagnostics = diagnostics
+        self.files: list[FileSource] = []
+        self._chain: list[tuple[int, int]] = []
+
+    def file(self, path: Path) -> FileSource:
+        """Open a file for reading.
+
+        Raises:
+            InputNotFoundError: there is none.
+            NotADiskError: it is a folder, a pipe or another thing without a beginning and an end.
+            OpenError: it may not be read.
+
+        """
+        try:
+            mode = path.stat().st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
+                raise NotADiskError(f"{path} is not a file", hint="name a disk image or a block device")
+            source = FileSource(path)
+        except FileNotFoundError as error:
+            raise InputNotFoundError(f"{path}: no such file") from error
+        except OSError as error:
+            raise OpenError(f"{path} cannot be opened: {error.strerror or error}") from error
+        self.files.append(source)
+        return source
+
+    def close(self) -> None:
+        """Close every file."""
+        for file in self.files:
+            file.close()
+
+    def enter(self, path: Path) -> None:
+        """Begin with one more disk of the chain.
+
+        Raises:
+            FormatError: the chain runs into itself or is too long.
+
+        """
+        try:
+            entry = path.stat()
+            identity = (entry.st_dev, entry.st_ino)
+        except OSError as error:
+            raise InputNotFoundError(f"{path}: no such file") from error
+        if identity in self._chain:
+            raise FormatError("disk chain", f"{path.name} is its own parent")
+        if len(self._chain) >= MAX_DISK_CHAIN:
+            raise FormatError("disk chain", "too many parents", expected=f"at most {MAX_DISK_CHAIN} disks")
+        self._chain.append(identity)
+
+    def leave(self) -> None:
+        """End with the disk begun last."""
+        self._chain.pop()
+
+    def take(self, said: Diagnostics, path: Path) -> None:
+        """Take over what a reader said about one file, with its name."""
+        for item in said.items:
+            self.diagnostics.add(item.severity, item.code, item.message, hint=item.hint, source=path.name)
+
+
+def base_name(name: str) -> str:
+    """Return the last part of a path of Windows, of Unix or of a URL; "" when it could lead out of a folder."""
+    last = PurePosixPath(name.replace("\\", "/")).name
+    return "" if last in ("", ".", "..") or "\0" in last else last
+
+
+def beside(path: Path, name: str) -> Path | None:
+    """Return the file called `name` in the folder of `path`, by exact name or else without regard to case."""
+    name = base_name(name)
+    if not name:
+        return None
+    folder = path.parent
+    exact = folder / name
+    if exact.is_file():
+        return exact
+    wanted = name.casefold()
+    return next((entry for entry in neighbours(path) if entry.name.casefold() == wanted), None)
+
+
+def neighbours(path: Path) -> Iterator[Path]:
+    """Yield the other files in the folder of `path`, in the order of their names."""
+    try:
+        entries = sorted(path.parent.iterdir())
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name != path.name and entry.is_file():
+            yield entry
