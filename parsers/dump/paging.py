@@ -8,14 +8,14 @@ plugins/overlays/windows` (_MMPTE_*), `volatilityfoundation/volatility3: framewo
 
 from __future__ import annotations
 
-from typing import NewType
+from typing import NamedTuple, NewType
 
 from parsers.dump.memory import NO_PAGE_TABLE, NOT_PRESENT, PAGED_OUT, unreadable
 from parsers.dump.physical import PAGE_SIZE, PhysicalAddress, PhysicalMemory
 from parsers.errors import ReadError
 from parsers.limits import MAX_PROTOTYPE_DEPTH
 
-__all__ = ["Arm64Paging", "Paging", "VirtualAddress", "X64Paging", "X86PaePaging", "X86Paging"]
+__all__ = ["Arm64Paging", "Mapping", "Paging", "VirtualAddress", "X64Paging", "X86PaePaging", "X86Paging"]
 
 VirtualAddress = NewType("VirtualAddress", int)
 
@@ -30,6 +30,25 @@ _WINDOWS_10 = 10240
 _ASK_VAD = 0xFFFFFFFF0000
 
 
+class Mapping(NamedTuple):
+    """What the page tables say of an address, valid or not.
+
+    Attributes:
+        entry: the last entry that the walk came to.
+        shift: its level: 12 = a page's own entry, 21 and 30 = a large page's (or an absent table's), 39, 48.
+        valid: it maps memory.
+        writable: every level allows it.
+        executable: no level forbids it.
+
+    """
+
+    entry: int
+    shift: int
+    valid: bool
+    writable: bool
+    executable: bool
+
+
 class Paging:
     """Translation with one set of page tables.
 
@@ -40,12 +59,16 @@ class Paging:
         limit: first page number behind the installed memory, where known: entries in transition carry a mask above
             it on kernels with the L1TF mitigation.
 
+    Attributes:
+        limit: as given.
+
     """
 
     def __init__(self, physical: PhysicalMemory, directory: int, *, build: int = 0, limit: int | None = None) -> None:
         self._physical = physical
         self._directory = directory
         self._build = build
+        self.limit = limit
         self._known = (1 << (limit - 1).bit_length()) - 1 if limit else (1 << 33) - 1
 
     def translate(self, address: VirtualAddress) -> PhysicalAddress:
@@ -117,6 +140,28 @@ class X64Paging(Paging):
             else:
                 table = self._invalid(entry, address, shift, depth)
         return PhysicalAddress(table | (address & 0xFFF))
+
+    def mapping(self, address: int) -> Mapping:
+        """Return the entry that decides about an address, as the processor would come to it.
+
+        Raises:
+            ReadError: not a canonical address, or a page table is not in the dump.
+
+        """
+        if address >> (self._top + 8) not in (0, (1 << (64 - self._top - 8)) - 1):
+            raise unreadable(address, NOT_PRESENT, "not a canonical address")
+        table = self._directory & 0x000FFFFFFFFFF000
+        writable = executable = True
+        entry = shift = 0
+        for shift in range(self._top, 11, -9):
+            entry = self._entry(table, address >> shift & 0x1FF, 8, address)
+            if not entry & _VALID:
+                return Mapping(entry, shift, False, False, False)
+            writable, executable = writable and bool(entry & 2), executable and not entry >> 63
+            if shift in (21, 30) and entry & _LARGE:
+                break
+            table = entry & self._frame
+        return Mapping(entry, shift, True, writable, executable)
 
     def _invalid(self, entry: int, address: int, shift: int, depth: int) -> int:
         """Return the frame that an entry which is not valid still names, or raise ReadError."""

@@ -8,6 +8,8 @@ import pytest
 
 from parsers.bytesource import BytesSource
 from parsers.dump.open import Dump, open_dump
+from parsers.dump.paging import X64Paging
+from parsers.dump.virtual import VirtualMemory
 from parsers.errors import ReadError
 from tests.parsers.dump.builder import (
     KDBG,
@@ -137,6 +139,38 @@ def test_five_levels_are_found_out_by_what_translates() -> None:
     assert memory.paging.levels == 5
     assert len(dump.modules()) == 4
     assert dump.memory.read(high, 8) == b"the page"
+
+
+@pytest.mark.parametrize(
+    ("entry", "shift", "expected"),
+    [
+        (MARK << 12 | 0x63, 12, (12, True, True, True)),
+        (MARK << 12 | 0x61, 12, (12, True, False, True)),
+        (1 << 63 | MARK << 12 | 0x63, 12, (12, True, True, False)),
+        (0x200000 | 0xE3, 21, (21, True, True, True)),
+        (1 << 63 | 0x40000000 | 0xE1, 30, (30, True, False, False)),
+        (1 << 37, 12, (12, False, False, False)),
+        (0, 30, (30, False, False, False)),
+    ],
+)
+def test_the_deciding_entry_tells_what_an_address_allows(
+    machine: Machine, entry: int, shift: int, expected: tuple[int, bool, bool, bool]
+) -> None:
+    machine.set_entry(VA, entry, shift)
+    memory = x64(machine).memory
+    assert isinstance(memory, VirtualMemory)
+    assert isinstance(memory.paging, X64Paging)
+    mapping = memory.paging.mapping(VA)
+    assert mapping.entry == entry
+    assert mapping[1:] == expected
+
+
+def test_an_address_that_is_none_has_no_deciding_entry(machine: Machine) -> None:
+    memory = x64(machine).memory
+    assert isinstance(memory, VirtualMemory)
+    assert isinstance(memory.paging, X64Paging)
+    with pytest.raises(ReadError, match="not a canonical address"):
+        memory.paging.mapping(0x8000000000000000)
 
 
 def test_arm64_pages_and_blocks() -> None:
