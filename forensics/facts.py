@@ -36,6 +36,7 @@ __all__ = [
     "Facts",
     "FileFact",
     "FilterFact",
+    "FitDict",
     "FrameDict",
     "Gap",
     "ModuleDict",
@@ -349,6 +350,23 @@ class FrameDict(TypedDict, total=False):
     image: Literal["dump", "disk", "folder"]
 
 
+class FitDict(TypedDict, total=False):
+    """Whether the fault fits its instruction (x64): "contradicts" accuses the machine, "open" says nothing.
+
+    `accesses` are the instruction's, `reported` is what the bug check or the exception record says of the access that
+    failed. `agrees`, `doubts` and `misfits` are sentences a person can check.
+    """
+
+    verdict: Literal["fits", "contradicts", "open"]
+    instruction: str
+    code: str
+    accesses: list[dict[str, Any]]
+    reported: dict[str, Any]
+    agrees: list[str]
+    doubts: list[str]
+    misfits: list[str]
+
+
 class Culprit(TypedDict):
     """The verdict on one crash, with the reasons that a person can check."""
 
@@ -387,6 +405,8 @@ class CrashDict(TypedDict, total=False):
     module_count: int
     unloaded: list[UnloadedDict]
     culprit: Culprit
+    fit: FitDict
+    flipped_bits: list[dict[str, Any]]
     gaps: list[str]
     source: Source
 

@@ -14,6 +14,7 @@ from forensics.crash.case import CrashCase
 from forensics.crash.context import CrashContext, bugcheck_context, exception_record, fault_context
 from forensics.crash.entry import BugCheckCall, bugcheck_call
 from forensics.crash.evidence import Evidence
+from forensics.crash.fit import Fit, examine
 from forensics.crash.images import ImageFinder
 from forensics.crash.ntstatus import describe_status
 from forensics.crash.stack import Frame, StackWalker
@@ -23,6 +24,7 @@ from forensics.facts import (
     CrashDict,
     Culprit,
     DumpDict,
+    FitDict,
     FrameDict,
     ModuleDict,
     UnloadedDict,
@@ -181,8 +183,14 @@ def _judge(crash: CrashDict, evidence: Evidence, process: str | None) -> None:
     elif fault.origin == "trap-frame":
         fault = _with_all_registers(fault, call_frames)
     frames = walker.walk(fault) if fault is not None else call_frames
-    case = CrashCase(evidence, fault, call, exception_record(evidence), frames, walker.words, process)
+    record = exception_record(evidence)
+    fit = examine(evidence, walker, fault, record)
+    case = CrashCase(evidence, fault, call, record, frames, walker.words, process, fit)
     crash["culprit"] = blame(case)
+    if fit is not None:
+        crash["fit"] = _fit(fit)
+    if case.flipped_bits:
+        crash["flipped_bits"] = [{"bit": bit, "where": where} for bit, where in dict.fromkeys(case.flipped_bits)]
     shown = fault or at_call
     if shown is not None:
         crash["context"] = _context(evidence, shown, case, call)
@@ -257,6 +265,37 @@ def _context(evidence: Evidence, context: CrashContext, case: CrashCase, call: B
             "information": [hex64(value) for value in record.information],
         }
     return found
+
+
+def _fit(fit: Fit) -> FitDict:
+    """Return what the instruction says of the fault."""
+    made: FitDict = {
+        "verdict": fit.verdict,
+        "agrees": list(fit.agrees),
+        "doubts": list(fit.doubts),
+        "misfits": [misfit.text for misfit in fit.misfits],
+    }
+    instruction = fit.instruction
+    if instruction is not None:
+        made["instruction"] = instruction.text
+        made["code"] = instruction.data.hex(" ")
+        made["accesses"] = [
+            {
+                "operand": access.text,
+                "address": None if access.address is None else hex64(access.address),
+                "size": access.size,
+                "kinds": [kind for kind, is_so in (("read", access.reads), ("write", access.writes)) if is_so],
+            }
+            for access in instruction.accesses
+        ]
+    if fit.reported is not None:
+        address = fit.reported.address
+        made["reported"] = {"where": fit.reported.where, "address": None if address is None else hex64(address)}
+        if fit.reported.kind is not None:
+            made["reported"]["kind"] = fit.reported.kind
+        if fit.reported.irql is not None:
+            made["reported"]["irql"] = fit.reported.irql
+    return made
 
 
 def _frame(evidence: Evidence, walker: StackWalker, frame: Frame) -> FrameDict:

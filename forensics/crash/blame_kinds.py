@@ -137,6 +137,7 @@ def _page_table_bit(case: CrashCase, kind: int, entry: int, value: int, other: i
         return None
     if bit is None:
         return None
+    case.flipped_bits.append((bit, f"page-table entry at {entry:#x}"))
     case.against.append("a driver that sets one bit through a stale pointer would leave the same picture")
     if case.process:
         case.others.append(f"{case.process}, the current process, only touched the page")

@@ -35,14 +35,14 @@ def _fault_words(case: CrashCase) -> list[str]:
         how, address = case.record[1].information[:2]
         kind = {0: "a read of", 1: "a write to", 8: "an execution at"}.get(how, "an access to")
         if address == (1 << 64) - 1:
-            words.append(
-                "the record gives the address as -1: a general protection fault, as for a pointer that no memory "
-                "can have"
-            )
+            words.append("the record gives the address as -1: a general protection fault, which has none")
         else:
             words.append(f"it was {kind} {address:#x} (exception record at {case.record[0]:#x})")
             if address == case.evidence.cr2:
                 words.append(f"CR2 of the processor holds the same address ({address:#x})")
+    if case.fit is not None:
+        words += case.fit.agrees
+        case.against += case.fit.doubts
     touched = case.evidence.parameters[0]
     if case.code in (0xD1, 0x0A, 0x50, 0xD5, 0xD6, 0xCC, 0xCD) and touched and touched == case.evidence.cr2:
         words.append(f"CR2 of the processor equals parameter 1, the address that was touched ({touched:#x})")

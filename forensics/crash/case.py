@@ -8,6 +8,7 @@ from typing import Literal
 from forensics.crash.context import CrashContext
 from forensics.crash.entry import BugCheckCall
 from forensics.crash.evidence import Evidence
+from forensics.crash.fit import Fit
 from forensics.crash.policy import policy_of
 from forensics.crash.scan import ReturnAddresses
 from forensics.crash.stack import Frame
@@ -33,8 +34,10 @@ class CrashCase:
         frames: the stack: of the fault where there is one, else of the bug check call.
         words: judges single addresses.
         process: image name of the current process.
+        fit: the fault held against its instruction; None when there is none to hold.
         against: sentences that speak against a verdict, gathered on the way.
         others: what else was looked at, and why it was passed over.
+        flipped_bits: single wrong bits that were found, as (bit, where).
 
     """
 
@@ -45,8 +48,10 @@ class CrashCase:
     frames: list[Frame]
     words: ReturnAddresses
     process: str | None = None
+    fit: Fit | None = None
     against: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    flipped_bits: list[tuple[int, str]] = field(default_factory=list)
 
     @property
     def code(self) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["Access", "Instruction", "decode"]
+__all__ = ["Access", "Instruction", "decode", "decoder"]
 
 _MASK = (1 << 64) - 1
 _MASK32 = (1 << 32) - 1
@@ -107,12 +107,13 @@ class Instruction:
 
 
 @lru_cache(maxsize=1)
-def _decoder() -> Any:
+def decoder() -> Any:
+    """Return capstone's decoder of x64 code, with details; imported only now."""
     import capstone
 
-    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-    decoder.detail = True
-    return decoder
+    made = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    made.detail = True
+    return made
 
 
 def _value(name: str, registers: Mapping[str, int], following: int) -> int | None:
@@ -203,7 +204,7 @@ def decode(data: bytes, address: int, registers: Mapping[str, int]) -> Instructi
         The instruction; None when the bytes are none (or end too early).
 
     """
-    found = next(_decoder().disasm(data[:15], address, 1), None)
+    found = next(decoder().disasm(data[:15], address, 1), None)
     if found is None:
         return None
     words = found.mnemonic.split()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from forensics.crash.decode import decoder
 from forensics.crash.evidence import Evidence
 from parsers.errors import StopcodeError
 
@@ -55,11 +56,7 @@ def judge_illegal(evidence: Evidence, address: int) -> IllegalInstruction:
     data = evidence.code_bytes(address, 15)
     if not data:
         return IllegalInstruction("absent", "", b"")
-    import capstone
-
-    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-    decoder.detail = True
-    found = next(decoder.disasm(data, address, 1), None)
+    found = next(decoder().disasm(data, address, 1), None)
     if found is None:
         return IllegalInstruction("invalid" if len(data) == 15 else "absent", "", data[:8])
     text = f"{found.mnemonic} {found.op_str}".strip()

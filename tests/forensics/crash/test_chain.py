@@ -107,7 +107,7 @@ def test_a_trap_frame_gives_the_same_stack_as_the_context(tmp_path: Path) -> Non
     chain = run(tmp_path, direct=True)
     rsp = chain.frames[0][1]
     place = (rsp - 0x190) & ~0xF
-    chain.machine.put(place, trap_frame(chain.rip, rsp, fault=BAD))
+    chain.machine.put(place, trap_frame(chain.rip, rsp, fault=BAD, rdx=BAD))
     # The bug check call came later, so deeper on the stack; a frame below it would be dead.
     chain.machine.put(place - 0x800, trap_frame(chain.rip, rsp, fault=BAD))
     call = context_x64(NT + 0x1000, place - 0x200)
