@@ -1,0 +1,132 @@
+r"""Which volume, and which folder on it, is the Windows that the disk boots.
+
+Judged by content, never by a letter or a place: `\Windows` (or another folder of the root that begins like it) with
+`System32\config\SYSTEM`, `System32\config\SOFTWARE` and `System32\ntoskrnl.exe`. Recovery environments,
+`Windows.old` and the folders of an upgrade lie deeper or lack some of these.
+
+Candidates are ranked by what is there, each of the three counting more than the next: a SYSTEM hive that opens (2) or
+a damaged one (1), the same of SOFTWARE, a kernel (1). A failed disk may lack any of them, so the best candidate is
+taken whatever it lacks, as long as it has one; what it lacks is told. Among equal ones the Windows whose control sets
+were changed last is taken, and all are told (`disk.many-windows`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from forensics.collect.volume import FileTree
+from parsers.diagnostics import Diagnostics
+from parsers.errors import StopcodeError
+from parsers.registry import Hive
+
+__all__ = ["Candidate", "best", "candidates"]
+
+_ROOTS = ("windows", "winnt")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A folder that may be the Windows folder.
+
+    Attributes:
+        where: the volume, in words.
+        root: the folder.
+        files: the volume's files.
+        system, software, kernel: how far each was found: 2 sound, 1 damaged (the kernel: there), 0 absent.
+        changed: FILETIME of the last change of the control sets; 0 when it is not known.
+        index: number of the volume.
+
+    """
+
+    where: str
+    root: str
+    files: FileTree
+    system: int
+    software: int
+    kernel: int
+    changed: int
+    index: int
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """How much of a Windows it is."""
+        return self.system, self.software, self.kernel
+
+    @property
+    def lacks(self) -> list[str]:
+        """What is not there or damaged, in words."""
+        words = {0: "is not there", 1: "is damaged"}
+        found = [
+            f"the hive {name} {words[state]}"
+            for name, state in (("SYSTEM", self.system), ("SOFTWARE", self.software))
+            if state < 2
+        ]
+        return found + ([] if self.kernel else ["ntoskrnl.exe is not there"])
+
+
+def candidates(files: FileTree, where: str, index: int) -> list[Candidate]:
+    """Return the folders of a volume's root that may be a Windows folder.
+
+    Raises:
+        StopcodeError: the root folder cannot be read.
+
+    """
+    found = []
+    for entry in files.listdir("\\"):
+        if not entry.is_dir or not entry.name.lower().startswith(_ROOTS):
+            continue
+        config = f"{entry.path}\\System32\\config"
+        system, changed = _hive(files, f"{config}\\SYSTEM")
+        software, _ = _hive(files, f"{config}\\SOFTWARE")
+        kernel = int(_is_there(files, f"{entry.path}\\System32\\ntoskrnl.exe"))
+        if system or software or kernel:
+            found.append(Candidate(where, entry.path, files, system, software, kernel, changed, index))
+    return found
+
+
+def _is_there(files: FileTree, path: str) -> bool:
+    try:
+        return files.stat(path) is not None
+    except StopcodeError:
+        return False
+
+
+def _hive(files: FileTree, path: str) -> tuple[int, int]:
+    """Return how far a hive is there, and when its control sets were changed last."""
+    if not _is_there(files, path):
+        return 0, 0
+    changed = 0
+    try:
+        hive = Hive(files.open(path))
+    except StopcodeError:
+        return 1, 0
+    try:
+        for key in hive.root.subkeys():
+            if key.name.lower().startswith("controlset"):
+                control = key.subkey("Control")
+                changed = max(changed, key.last_written, control.last_written if control is not None else 0)
+    except StopcodeError:
+        pass
+    return 2, changed
+
+
+def best(found: list[Candidate], diagnostics: Diagnostics) -> Candidate | None:
+    """Return the Windows to look at, or None when there is none; what is doubtful is told."""
+    if not found:
+        return None
+    # Of equal ones the first: the order of the partitions decides last.
+    chosen = max(found, key=lambda candidate: (candidate.rank, candidate.changed, -candidate.index))
+    others = [candidate for candidate in found if candidate is not chosen]
+    if others:
+        told = "; ".join(f"{other.root} on {other.where}" for other in others)
+        diagnostics.warning(
+            "disk.many-windows",
+            f"The disk holds more than one Windows: {chosen.root} on {chosen.where} was taken, not {told}",
+            hint="taken is the one that is most complete, then the one whose registry was changed last",
+        )
+    if chosen.lacks:
+        diagnostics.warning(
+            "disk.windows-incomplete",
+            f"The Windows folder {chosen.root} is not complete: {', '.join(chosen.lacks)}",
+        )
+    return chosen

@@ -1,0 +1,202 @@
+"""An image: a disk's container, or a folder, opened read-only, with the Windows in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forensics.disk.files import NtfsFiles
+from forensics.disk.find import Candidate, best, candidates
+from forensics.disk.folder import FolderFiles
+from forensics.disk.volumes import Volume, describe_table, find_volumes
+from forensics.disk.windows import WindowsVolume
+from forensics.facts import VolumeFact
+from parsers.diagnostics import Diagnostics
+from parsers.disk.partitions import PartitionTable
+from parsers.errors import (
+    InputNotFoundError,
+    LockedVolumeError,
+    NoWindowsError,
+    OpenError,
+    StopcodeError,
+    UnsupportedError,
+)
+
+if TYPE_CHECKING:
+    from forensics.disk.container import Container
+
+__all__ = ["Image", "open_image"]
+
+_UNREAD = {
+    "ReFS": "ReFS, which is not read yet",
+    "LDM": "a dynamic disk (LDM), which is not read yet",
+    "Storage Spaces": "Storage Spaces, which are not read",
+}
+
+
+class Image:
+    """An opened image; close it, or use it in a `with` statement.
+
+    Attributes:
+        path: what the user named.
+        kind: the container's kind ("VHDX"), or "folder".
+        size: bytes of the virtual disk; of a folder 0.
+        volumes: the volumes, as they stand in the facts.
+        windows: the volume with the Windows folder.
+
+    """
+
+    def __init__(
+        self,
+        path: str,
+        kind: str,
+        size: int,
+        volumes: list[VolumeFact],
+        windows: WindowsVolume,
+        opened: Container | FolderFiles,
+        details: dict[str, Any],
+    ) -> None:
+        self.path = path
+        self.kind = kind
+        self.size = size
+        self.volumes = volumes
+        self.windows = windows
+        self._opened = opened
+        self._details = details
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read of the image's files so far."""
+        opened = self._opened
+        return opened.bytes_read if isinstance(opened, FolderFiles) else sum(file.bytes_read for file in opened.files)
+
+    @property
+    def requests(self) -> int:
+        """Reads of the image's files so far."""
+        opened = self._opened
+        return opened.requests if isinstance(opened, FolderFiles) else sum(file.requests for file in opened.files)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the image is, for `report.source`."""
+        return {"path": self.path, "kind": self.kind, "size": self.size, **self._details}
+
+    def close(self) -> None:
+        """Close every file."""
+        self._opened.close()
+
+    def __enter__(self) -> Image:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def open_image(path: str | Path, diagnostics: Diagnostics) -> Image:
+    """Open a disk image or a folder, and find the Windows in it.
+
+    Args:
+        path: a disk image file, or a folder with a Windows folder in it.
+        diagnostics: told what is doubtful.
+
+    Raises:
+        InputNotFoundError: there is no such file or folder.
+        NotADiskError: the file is no disk.
+        MissingParentError: a differencing disk without its parent.
+        NoWindowsError: there is no Windows in it.
+        LockedVolumeError: no Windows, and a volume encrypted with BitLocker.
+        UnsupportedError: a container, or the only volume that can hold Windows, is of a kind that is not read.
+        FormatError, TruncatedError, ReadError: the container is damaged.
+
+    """
+    place = Path(path)
+    if place.is_dir():
+        return _open_folder(place, diagnostics)
+    # Imported here: a folder needs no container.
+    from forensics.disk.container import open_container
+
+    container = open_container(place, diagnostics)
+    try:
+        return _open_disk(str(path), container, diagnostics)
+    except BaseException:
+        container.close()
+        raise
+
+
+def _open_folder(place: Path, diagnostics: Diagnostics) -> Image:
+    try:
+        files = FolderFiles(place)
+    except OSError as error:
+        raise InputNotFoundError(f"{place} cannot be opened: {error.strerror}") from error
+    try:
+        chosen = best(candidates(files, "the folder", 0), diagnostics)
+        if chosen is None:
+            raise NoWindowsError(
+                f"no Windows folder in {place}",
+                hint="name the folder that holds Windows/System32, or a disk image",
+            )
+    except StopcodeError:
+        files.close()
+        raise
+    windows = WindowsVolume(chosen.root, files, diagnostics)
+    return Image(str(place), "folder", 0, [], windows, files, {})
+
+
+def _open_disk(path: str, container: Container, diagnostics: Diagnostics) -> Image:
+    table, volumes = find_volumes(container.source, container.sector_size, diagnostics)
+    found: list[Candidate] = []
+    for volume in volumes:
+        if volume.ntfs is not None:
+            try:
+                found += candidates(NtfsFiles(volume.ntfs), str(volume), volume.index)
+            except StopcodeError as error:
+                volume.problem = error.message
+                diagnostics.error(
+                    "volume.unreadable", f"The root folder of the volume at {volume.offset:#x}: {error.message}"
+                )
+    chosen = best(found, diagnostics)
+    if chosen is None:
+        raise _no_windows(path, table, volumes)
+    volumes[chosen.index].role = "windows"
+    windows = WindowsVolume(chosen.root, chosen.files, diagnostics, _identity(table, volumes[chosen.index]))
+    details = {"sector_size": container.sector_size, **describe_table(table), **container.details}
+    facts = [volume.fact() for volume in volumes]
+    return Image(path, container.kind, container.size, facts, windows, container, details)
+
+
+def _identity(table: PartitionTable | None, volume: Volume) -> bytes:
+    """Return what MountedDevices calls a volume."""
+    if table is None or volume.partition is None:
+        return b""
+    if table.scheme == "gpt":
+        return b"DMIO:ID:" + volume.partition.guid
+    return table.signature.to_bytes(4, "little") + volume.offset.to_bytes(8, "little")
+
+
+def _no_windows(path: str, table: PartitionTable | None, volumes: list[Volume]) -> OpenError | UnsupportedError:
+    kinds = {volume.kind for volume in volumes}
+    told = "; ".join(str(volume) for volume in volumes if volume.kind != "reserved")
+    if "BitLocker" in kinds:
+        locked = next(volume for volume in volumes if volume.kind == "BitLocker")
+        return LockedVolumeError(
+            f"the volume at {locked.offset:#x} is encrypted with BitLocker, and no Windows was found outside of it",
+            hint="unlock the disk first (manage-bde, or attach it where its key is known) and make an image of that",
+        )
+    for kind, reason in _UNREAD.items():
+        if kind in kinds:
+            return UnsupportedError(f"no Windows found; a volume is on {reason}", hint=f"found: {told}")
+    broken = next((volume for volume in volumes if volume.problem), None)
+    if broken is not None:
+        return NoWindowsError(
+            f"no Windows found; the volume at {broken.offset:#x} cannot be read: {broken.problem}",
+            hint=f"found: {told}",
+        )
+    if not volumes:
+        what = "an empty partition table" if table is not None else "neither a partition table nor a file system"
+        return NoWindowsError(
+            f"{path} is a disk with {what}",
+            hint="is it a data disk, a new disk, or an image that was cut or not copied to its end?",
+        )
+    return NoWindowsError(
+        "no volume of this disk holds a Windows folder",
+        hint=f"found: {told}; name the operating system's disk",
+    )

@@ -1,0 +1,203 @@
+"""The volumes of a disk: partitions, or one file system without a table, and what each one is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from forensics.disk.filesystems import FileSystem, identify
+from forensics.facts import VolumeFact
+from parsers.bytesource import ByteSource, WindowSource
+from parsers.diagnostics import Diagnostics
+from parsers.disk.partitions import GPT_TYPES, Partition, PartitionTable, read_partitions
+from parsers.errors import StopcodeError
+from parsers.ntfs import BootSector, NtfsVolume
+
+__all__ = ["Volume", "describe_table", "find_volumes"]
+
+_HEAD: Final = 2048
+#: Partitions that hold no file system, by their type: what they are called.
+_OTHER_KINDS: Final = {
+    "42": "LDM",
+    "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3": "LDM",
+    "af9b60a0-1431-4f62-bc68-3311714a69ad": "LDM",
+    "e75caf8f-f680-4cee-afa3-b001e56efc2d": "Storage Spaces",
+    "e3c9e316-0b5c-4db8-817d-f92df00215ae": "reserved",
+}
+#: Types under which Windows keeps NTFS volumes: there a damaged first sector is worth a look at its copy.
+_WINDOWS_TYPES: Final = ("07", "27", "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7", "de94bba4-06d1-4d40-a16a-bfd50179d6ac")
+_EFI_SYSTEM: Final = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+
+
+@dataclass(slots=True)
+class Volume:
+    """One volume.
+
+    Attributes:
+        index: its place among the volumes, from 0.
+        offset, size: bytes on the disk; the size is what the table says, also where the image ends before.
+        partition: its partition; None for a file system without a table.
+        file_system: what its first bytes tell.
+        source: its bytes.
+        ntfs: the opened file system, where it is an NTFS that can be read.
+        problem: why it could not be opened; "" when it was, or when it is of a kind that is not.
+        role: "windows", "system" (holds what the firmware boots) or "other".
+
+    """
+
+    index: int
+    offset: int
+    size: int
+    partition: Partition | None
+    file_system: FileSystem
+    source: ByteSource
+    ntfs: NtfsVolume | None = None
+    problem: str = ""
+    role: str = "other"
+    label: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What it holds, in a word."""
+        return self.file_system.name
+
+    def fact(self) -> VolumeFact:
+        """Return the volume as it stands in the facts."""
+        made: VolumeFact = {
+            "index": self.index,
+            "offset": self.offset,
+            "size": self.size,
+            "filesystem": self.kind,
+        }
+        if self.label:
+            made["label"] = self.label
+        if self.file_system.serial:
+            made["serial"] = self.file_system.serial
+        made["role"] = "windows" if self.role == "windows" else "system" if self.role == "system" else "other"
+        return made
+
+    def __str__(self) -> str:
+        label = f" {self.label!r}" if self.label else ""
+        return f"{self.kind}{label} of {self.size / 2**30:.1f} GiB at {self.offset:#x}"
+
+
+def find_volumes(
+    disk: ByteSource, sector_size: int, diagnostics: Diagnostics
+) -> tuple[PartitionTable | None, list[Volume]]:
+    """Return a disk's partition table, where it has one, and its volumes in the table's order.
+
+    Raises:
+        ReadError: the first sectors cannot be read.
+
+    """
+    bare = identify(disk.read_at(0, _HEAD))
+    if bare.name != "unknown":
+        return None, [_volume(0, disk, 0, disk.size, None, diagnostics)]
+    table = read_partitions(disk, sector_size)
+    if table is None:
+        return None, []
+    for problem in table.problems:
+        diagnostics.warning("disk.partition-table", f"The partition table is damaged: {problem}")
+    volumes = []
+    for index, partition in enumerate(table.partitions):
+        end = partition.offset + partition.size
+        if end > disk.size:
+            diagnostics.warning(
+                "disk.volume-cut",
+                f"The partition at {partition.offset:#x} ends at {end:#x}, behind the disk's end ({disk.size:#x}): "
+                "what lies there cannot be read",
+                hint="the image was cut short; copy it again",
+            )
+        volumes.append(_volume(index, disk, partition.offset, partition.size, partition, diagnostics))
+    return table, volumes
+
+
+def _volume(
+    index: int, disk: ByteSource, offset: int, size: int, partition: Partition | None, diagnostics: Diagnostics
+) -> Volume:
+    source = WindowSource(disk, offset, size)
+    problem = ""
+    try:
+        found = identify(source.read_at(0, _HEAD))
+    except StopcodeError as error:
+        found, problem = FileSystem("unknown"), error.message
+    kind = partition.type if partition is not None else ""
+    if found.name == "unknown" and kind in _OTHER_KINDS:
+        found = FileSystem(_OTHER_KINDS[kind])
+    boot = None
+    if found.name == "unknown" and kind in _WINDOWS_TYPES and not problem:
+        boot = _copied_boot_sector(source, size)
+        if boot is not None:
+            found = FileSystem("NTFS", f"{boot.serial:#x}")
+            diagnostics.warning(
+                "ntfs.boot-sector",
+                f"The first sector of the volume at {offset:#x} is damaged; its copy at the volume's end was taken",
+                hint="Windows cannot boot from it before the sector is restored",
+            )
+    volume = Volume(index, offset, size, partition, found, source, problem=problem, label=found.label)
+    if partition is not None and (partition.type in (_EFI_SYSTEM, "ef") or partition.active):
+        volume.role = "system"
+    if found.name == "NTFS":
+        _open(volume, boot, diagnostics)
+    elif problem:
+        diagnostics.error("volume.unreadable", f"The volume at {offset:#x} cannot be read: {problem}")
+    return volume
+
+
+def _copied_boot_sector(source: ByteSource, size: int) -> BootSector | None:
+    """Return the boot sector that NTFS keeps in the last sector of its partition, when it is that of this volume."""
+    for sector in (512, 4096):
+        try:
+            boot = BootSector.parse(source.read_at(size - sector, 512))
+        except StopcodeError:
+            continue
+        # The number of sectors does not count the copy; that of an older, smaller volume does not fit.
+        if boot.size + sector == size:
+            return boot
+    return None
+
+
+def _open(volume: Volume, boot: BootSector | None, diagnostics: Diagnostics) -> None:
+    try:
+        volume.ntfs = NtfsVolume(volume.source, boot)
+    except StopcodeError as error:
+        volume.problem = error.message
+        diagnostics.error(
+            "volume.unreadable",
+            f"The NTFS volume at {volume.offset:#x} cannot be read: {error.message}",
+            hint="chkdsk on a copy may bring the file system back",
+        )
+        return
+    if volume.ntfs.used_mirror:
+        diagnostics.warning(
+            "ntfs.mft-mirror",
+            f"The first file record of the volume at {volume.offset:#x} is damaged; its copy ($MFTMirr) was taken",
+        )
+    try:
+        volume.label = volume.ntfs.label
+        if volume.ntfs.dirty:
+            diagnostics.info(
+                "ntfs.dirty",
+                f"The volume at {volume.offset:#x} is marked dirty: Windows would check it at its next boot",
+            )
+    except StopcodeError as error:
+        diagnostics.warning(
+            "ntfs.volume-record", f"The label of the volume at {volume.offset:#x} cannot be read: {error.message}"
+        )
+
+
+def describe_table(table: PartitionTable | None) -> dict[str, object]:
+    """Return a partition table for `report.source`."""
+    if table is None:
+        return {"partition_table": "none"}
+    listed = [
+        {
+            "number": item.number,
+            "offset": item.offset,
+            "size": item.size,
+            "type": GPT_TYPES.get(item.type, item.type),
+            **({"active": True} if item.active else {}),
+        }
+        for item in table.partitions
+    ]
+    return {"partition_table": table.scheme, "partitions": listed}

@@ -1,0 +1,166 @@
+r"""The volume with the Windows folder: its hives, and what the paths in its registry mean on it.
+
+Source of the path forms: MicrosoftDocs/windows-driver-docs (services' ImagePath is relative to `\SystemRoot` when it
+begins with no backslash); of MountedDevices: libyal/winreg-kb, "Mounted devices" (12 bytes: disk signature and byte
+offset; `DMIO:ID:` and the GUID of a GPT partition).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from forensics.collect.volume import FileTree
+from forensics.disk.tree import join, parts_of
+from parsers.diagnostics import Diagnostics
+from parsers.errors import StopcodeError
+from parsers.registry import Hive
+
+__all__ = ["WindowsVolume"]
+
+_NT_PREFIXES: Final = ("\\??\\", "\\\\?\\", "\\\\.\\", "\\dosdevices\\", "\\global??\\")
+#: Variables that stand for folders of every Windows, where they are by default.
+_VARIABLES: Final = {
+    "%systemdrive%": "",
+    "%programfiles%": "\\Program Files",
+    "%programw6432%": "\\Program Files",
+    "%programfiles(x86)%": "\\Program Files (x86)",
+    "%commonprogramfiles%": "\\Program Files\\Common Files",
+    "%commonprogramfiles(x86)%": "\\Program Files (x86)\\Common Files",
+    "%programdata%": "\\ProgramData",
+    "%allusersprofile%": "\\ProgramData",
+    "%public%": "\\Users\\Public",
+}
+_SYSTEM_ROOT: Final = ("%systemroot%", "%windir%", "systemroot")
+_CURRENT_VERSION: Final = r"Microsoft\Windows NT\CurrentVersion"
+
+
+class WindowsVolume:
+    r"""The volume with the Windows folder.
+
+    Args:
+        root: the Windows folder (`\Windows`).
+        files: the volume's files.
+        diagnostics: told of hives that were not written out cleanly.
+        identity: what MountedDevices calls this volume: disk signature and offset, or `DMIO:ID:` and a GUID; b"" when
+            it is not known.
+
+    """
+
+    def __init__(self, root: str, files: FileTree, diagnostics: Diagnostics, identity: bytes = b"") -> None:
+        self.root = root
+        self.files = files
+        self._diagnostics = diagnostics
+        self._identity = identity
+        self._hives: dict[str, Hive] = {}
+        self._devices: set[str] | None = None
+
+    def hive(self, name: str) -> Hive:
+        """Return a hive of System32/config; the same one at every call.
+
+        Raises:
+            ReadError: there is no such file, or a place in it cannot be read.
+            FormatError: it is no hive, or too damaged to be read.
+            UnsupportedError: its file is stored in a way that is not read.
+
+        """
+        kept = self._hives.get(name.upper())
+        if kept is None:
+            path = f"{self.root}\\System32\\config\\{name}"
+            kept = Hive(self.files.open(path))
+            self._tell(kept, name.upper(), path)
+            self._hives[name.upper()] = kept
+        return kept
+
+    def _tell(self, hive: Hive, name: str, path: str) -> None:
+        if hive.dirty:
+            why = (
+                f"sequence numbers {hive.primary_sequence} and {hive.secondary_sequence}"
+                if hive.header_valid
+                else "the checksum of its header is wrong"
+            )
+            self._diagnostics.warning(
+                "hive.dirty",
+                f"The hive {name} was not written out cleanly ({why}); it is read as it stands, "
+                "without the last changes in its .LOG files",
+                hint="what was changed in the last minutes before the machine died may be missing",
+                source=path,
+            )
+        if hive.truncated:
+            self._diagnostics.error(
+                "hive.truncated", f"The hive {name} ends {hive.truncated} bytes too early", source=path
+            )
+
+    def resolve(self, image_path: str) -> str | None:
+        r"""Return the path on this volume that a path in the registry means, or None when it is on another volume.
+
+        Takes NT paths (`\??\C:\x`, `\SystemRoot\x`), DOS paths (`C:\x`), variables (`%SystemRoot%\x`), and paths
+        relative to the Windows folder (`System32\drivers\x.sys`).
+        """
+        text = image_path.strip().strip('"').replace("/", "\\")
+        lower = text.lower()
+        for prefix in _NT_PREFIXES:
+            if lower.startswith(prefix):
+                return self._dos(text[len(prefix) :])
+        if text.startswith("\\\\") or lower.startswith("\\device\\") or not text:
+            return None
+        first, _, rest = text.lstrip("\\").partition("\\")
+        if first.lower() in _SYSTEM_ROOT:
+            return _clean(f"{self.root}\\{rest}")
+        if first.startswith("%"):
+            folder = _VARIABLES.get(first.lower())
+            return None if folder is None else _clean(f"{folder}\\{rest}")
+        if text[1:2] == ":":
+            return self._dos(text)
+        if text.startswith("\\"):
+            return _clean(text)
+        return _clean(f"{self.root}\\{text}")
+
+    def _dos(self, text: str) -> str | None:
+        r"""Return the path of a DOS path (`C:\x`), or of one by a volume's GUID (`Volume{…}\x`)."""
+        device, _, rest = text.partition("\\")
+        if device.lower() in ("systemroot", "%systemroot%"):
+            return _clean(f"{self.root}\\{rest}")
+        return _clean(rest) if device.lower() in self._own_devices() else None
+
+    def _own_devices(self) -> set[str]:
+        """Return the names of this volume: the drive letter under which Windows ran, and what MountedDevices says."""
+        if self._devices is None:
+            letter = self._system_letter()
+            self._devices = {letter}
+            for name in self._mounted():
+                lower = name.lower()
+                if lower.startswith("\\dosdevices\\"):
+                    self._devices.add(lower[12:])
+                elif lower.startswith("\\??\\volume"):
+                    self._devices.add(lower[4:])
+        return self._devices
+
+    def _system_letter(self) -> str:
+        """Return the drive of `SystemRoot`; "c:" where it cannot be read."""
+        try:
+            key = self.hive("SOFTWARE").open_key(_CURRENT_VERSION)
+            value = key.value("SystemRoot") if key is not None else None
+            text = value.decoded() if value is not None else ""
+        except StopcodeError:
+            text = ""
+        return text[:2].lower() if isinstance(text, str) and text[1:2] == ":" else "c:"
+
+    def _mounted(self) -> list[str]:
+        if not self._identity:
+            return []
+        try:
+            key = self.hive("SYSTEM").open_key("MountedDevices")
+            return [value.name for value in key.values() if value.data == self._identity] if key is not None else []
+        except StopcodeError:
+            return []
+
+
+def _clean(path: str) -> str:
+    r"""Return a path without empty, `.` and `..` parts; `..` at the top stays at the top, as in Windows."""
+    kept: list[str] = []
+    for part in parts_of(path):
+        if part == "..":
+            del kept[-1:]
+        elif part != ".":
+            kept.append(part)
+    return join(kept)
