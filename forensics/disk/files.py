@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from forensics.collect.volume import FileEntry
 from forensics.disk.tree import glob, join, parts_of
 from parsers.bytesource import ByteSource, BytesSource
 from parsers.errors import ReadError, StopcodeError, UnsupportedError
@@ -19,6 +18,9 @@ from parsers.ntfs import DirEntry, NtfsVolume, Record
 from parsers.ntfs.index import file_name
 from parsers.ntfs.record import DATA, FILE_NAME, STANDARD_INFORMATION, record_number
 from parsers.ntfs.volume import ROOT
+
+if TYPE_CHECKING:
+    from forensics.collect.volume import FileEntry
 
 __all__ = ["NtfsFiles"]
 

@@ -13,11 +13,14 @@ were changed last is taken, and all are told (`disk.many-windows`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from forensics.collect.volume import FileTree
 from parsers.diagnostics import Diagnostics
 from parsers.errors import StopcodeError
 from parsers.registry import Hive
+
+if TYPE_CHECKING:
+    from forensics.collect.volume import FileTree
 
 __all__ = ["Candidate", "best", "candidates"]
 

@@ -12,12 +12,15 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from forensics.collect.volume import FileEntry
 from forensics.disk.tree import glob, parts_of
 from parsers.bytesource import ByteSource, FileSource
 from parsers.errors import FormatError, ReadError
 from parsers.limits import MAX_FOLDER_ENTRIES, MAX_FOLDERS_KEPT
+
+if TYPE_CHECKING:
+    from forensics.collect.volume import FileEntry
 
 __all__ = ["FolderFiles"]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from forensics.collect.volume import FileEntry
 from parsers.errors import FormatError, UnsupportedError
 from parsers.limits import MAX_GLOB_ENTRIES
+
+if TYPE_CHECKING:
+    from forensics.collect.volume import FileEntry
 
 __all__ = ["glob", "join", "parts_of"]
 

@@ -7,13 +7,15 @@ offset; `DMIO:ID:` and the GUID of a GPT partition).
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from forensics.collect.volume import FileTree
 from forensics.disk.tree import join, parts_of
 from parsers.diagnostics import Diagnostics
 from parsers.errors import StopcodeError
 from parsers.registry import Hive
+
+if TYPE_CHECKING:
+    from forensics.collect.volume import FileTree
 
 __all__ = ["WindowsVolume"]
 
