@@ -1,0 +1,152 @@
+"""One crash for people: what stopped it, where, through whom, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from stopcode.report.lines import Line, Tone, aligned
+from stopcode.report.words import caused_by, count_of, culprit_name, duration, moment, place, stop_code
+
+__all__ = ["crash_lines"]
+
+_FRAMES, _UNLOADED = 16, 5
+_CONFIDENCE_TONE: dict[str, Tone] = {"high": "strong", "medium": "strong", "low": "doubt", "none": "doubt"}
+
+
+def _size(number: object) -> str:
+    return f"{number:,} bytes" if isinstance(number, int) else "unknown size"
+
+
+def crash_lines(crash: Mapping[str, Any], *, verbose: bool = False, indent: int = 0) -> Iterator[Line]:
+    """Yield everything that a person wants of one crash; `verbose` adds registers, all frames and all modules."""
+    bugcheck = crash.get("bugcheck") or {}
+    yield Line(stop_code(bugcheck), "strong", indent)
+    if bugcheck.get("case"):
+        yield Line(str(bugcheck["case"]), indent=indent + 2)
+    inner = indent + 2
+    yield from aligned(_facts(crash), indent=inner)
+    parameters = bugcheck.get("parameters") or []
+    if parameters:
+        rows = [
+            (f"P{number}", str(item.get("value")), str(item.get("meaning") or ""))
+            for number, item in enumerate(parameters, 1)
+        ]
+        yield from aligned(rows, indent=inner)
+    yield from _culprit(crash, inner)
+    yield from _context(crash, inner, verbose)
+    yield from _stack("Stack", crash.get("stack") or [], inner, verbose)
+    yield from _stack("Stack of the bug check call", crash.get("bugcheck_stack") or [], inner, verbose)
+    yield from _modules(crash, inner, verbose)
+    yield from _unloaded(crash, inner, verbose)
+    for gap in crash.get("gaps") or []:
+        yield Line(str(gap), "doubt", inner, "not known: ")
+
+
+def _facts(crash: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    dump = crash.get("dump") or {}
+    whole = "" if dump.get("complete", True) else ", cut or damaged"
+    yield "Dump", f"{dump.get('path')} ({dump.get('kind')}, {_size(dump.get('size'))}{whole})"
+    uptime = crash.get("uptime_s")
+    ran = f", {duration(uptime)} after boot" if isinstance(uptime, int | float) else ""
+    yield "Time", moment(crash.get("time")) + ran
+    system = [f"build {crash['build']}"] if crash.get("build") else []
+    if crash.get("machine"):
+        system.append(str(crash["machine"]))
+    if crash.get("processors"):
+        system.append(count_of(int(crash["processors"]), "processor"))
+    if system:
+        yield "System", ", ".join(system)
+    if crash.get("process"):
+        yield "Process", str(crash["process"])
+    if crash.get("latest_because") and not crash.get("latest", True):
+        yield "Earlier", f"an earlier crash: {crash['latest_because']}"
+
+
+def _culprit(crash: Mapping[str, Any], indent: int) -> Iterator[Line]:
+    culprit = crash.get("culprit") or {}
+    confidence = str(culprit.get("confidence") or "none")
+    tone = _CONFIDENCE_TONE.get(confidence, "plain")
+    if culprit.get("module"):
+        yield Line(f"{culprit_name(crash)} ({confidence} confidence)", tone, indent, "Culprit: ")
+    else:
+        said = caused_by(crash)
+        yield Line(said[:1].upper() + said[1:] + f" ({confidence} confidence)", tone, indent)
+    for word, lead in (("because", "because: "), ("against", "against: "), ("others", "also: ")):
+        for reason in culprit.get(word) or []:
+            yield Line(str(reason), "plain" if word == "because" else "quiet", indent + 2, lead)
+
+
+def _context(crash: Mapping[str, Any], indent: int, verbose: bool) -> Iterator[Line]:
+    context = crash.get("context")
+    if not context:
+        return
+    what = "Fault at" if context.get("fault") else "Bug check called at"
+    yield Line(f"{context.get('place')} ({context.get('where')})", indent=indent, lead=f"{what} ")
+    exception = context.get("exception")
+    if exception:
+        yield Line(str(exception.get("code")), indent=indent + 2, lead="exception: ")
+    if context.get("code"):
+        yield Line(str(context["code"]), "quiet", indent + 2, "code: ")
+    for check in context.get("checks") or []:
+        if verbose:
+            yield Line(str(check), "quiet", indent + 2, "checked: ")
+    if verbose:
+        registers = list((context.get("registers") or {}).items())
+        for at in range(0, len(registers), 3):
+            cells = [f"{name:>4} {value:<18}" for name, value in registers[at : at + 3]]
+            yield Line(" ".join(cells).rstrip(), "quiet", indent + 2)
+
+
+def _stack(title: str, frames: Sequence[Mapping[str, Any]], indent: int, verbose: bool) -> Iterator[Line]:
+    if not frames:
+        return
+    yield Line(title, "heading", indent)
+    taken = frames if verbose else frames[:_FRAMES]
+    rows = []
+    tones: list[Tone] = []
+    for number, frame in enumerate(taken):
+        image = f", by the {frame['image']}'s unwind data" if frame.get("image") and verbose else ""
+        label = f"{frame.get('confidence')}: {frame.get('method')}{image}"
+        cells = [f"{number:2}", *([str(frame.get("sp"))] if verbose else []), place(frame), label]
+        rows.append(cells)
+        tones.append("quiet" if frame.get("confidence") == "guess" else "plain")
+    yield from aligned(rows, indent=indent + 2, tones=tones)
+    if len(frames) > len(taken):
+        yield Line(f"{len(frames) - len(taken)} more frames (-v shows them)", "quiet", indent + 2)
+
+
+def _modules(crash: Mapping[str, Any], indent: int, verbose: bool) -> Iterator[Line]:
+    modules = crash.get("modules") or []
+    count = crash.get("module_count", len(modules))
+    if not modules:
+        return
+    named = {str(frame.get("module")).lower() for frame in crash.get("stack") or [] if frame.get("module")}
+    culprit = (crash.get("culprit") or {}).get("module")
+    if culprit:
+        named.add(str(culprit).lower())
+    listed = modules if verbose else [item for item in modules if str(item.get("name")).lower() in named]
+    more = "" if len(listed) == count else f" of {count:,} loaded (-v shows all that are known)"
+    yield Line(f"Modules: {len(listed)}{more}", "heading", indent)
+    rows = [
+        (
+            str(item.get("name")),
+            str(item.get("base")),
+            str(item.get("version") or "-"),
+            f"stamp {item.get('timestamp', '?')}, size {item.get('size', 0):#x}, on disk: {item.get('on_disk')}",
+        )
+        for item in listed
+    ]
+    yield from aligned(rows, indent=indent + 2)
+
+
+def _unloaded(crash: Mapping[str, Any], indent: int, verbose: bool) -> Iterator[Line]:
+    unloaded = crash.get("unloaded") or []
+    if not unloaded:
+        return
+    taken = unloaded if verbose else unloaded[:_UNLOADED]
+    more = f", the newest {len(taken)} (-v shows all)" if len(taken) < len(unloaded) else ""
+    yield Line(f"Unloaded drivers: {len(unloaded)}{more}", "heading", indent)
+    rows = [(str(item.get("name")), f"{item.get('start')} to {item.get('end')}", moment(item.get("time"))
+             if item.get("time") else "") for item in taken]  # fmt: skip
+    yield from aligned(rows, indent=indent + 2)

@@ -1,0 +1,272 @@
+"""The verdict: one sentence about the latest boot, and the lines a person reads next.
+
+An older crash is "an earlier crash": it is told in a line and is never the sentence. What the sentence says of the
+past is what the newest dump or, without one, the event log shows; what it says of the future is a known problem
+that fits the machine as it is now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from forensics.facts import path_of
+from stopcode.report.words import caused_by, count_of, culprit_name, duration, machine_name, moment, stop_code
+
+__all__ = ["KnownUpdates", "is_of_crash", "latest_crash", "verdict"]
+
+_KINDS = {
+    "regression": "known regression",
+    "third-party": "known problem of a third-party driver",
+    "misconfiguration": "known misconfiguration",
+    "corruption": "known kind of corruption",
+    "hardware": "known hardware problem",
+}
+_TRIGGERS = {
+    "failover": "if it were failed over",
+    "reboot": "at its next start",
+    "update": "with its next update",
+    "migration": "if it were migrated",
+    "load": "under load",
+    "time": "sooner or later",
+    "hardware-change": "on other hardware",
+    "uninstall": "if the software were removed",
+}
+_TARGETS = {
+    "azure-site-recovery": " by Site Recovery",
+    "azure": " to Azure",
+    "hyper-v-replica": " by Hyper-V Replica",
+    "hyper-v": " to Hyper-V",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KnownUpdates:
+    """Which updates a rule names: the one it came with, and the one that ends it ("" when none is named)."""
+
+    introduced: str = ""
+    fixed: str = ""
+
+
+def latest_crash(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the crash that the latest boot ended in, None when there is none."""
+    return next((crash for crash in facts.get("crashes") or [] if crash.get("latest", True)), None)
+
+
+def is_of_crash(finding: Mapping[str, Any], crash: Mapping[str, Any]) -> bool:
+    """Tell whether a finding's evidence stands in this crash."""
+    prefix = path_of("crashes", str(crash.get("item", "")))
+    paths = (str(item.get("path", "")) for item in finding.get("evidence") or [])
+    return any(path == prefix or path.startswith(f"{prefix}/") for path in paths)
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _known_as(finding: Mapping[str, Any], updates: KnownUpdates) -> str:
+    """Return what the problem is called, with the updates that bring and end it."""
+    name = _KINDS.get(str(finding.get("kind")), "known problem")
+    came = f" came with {updates.introduced}" if updates.introduced else ""
+    ends = f" {updates.fixed} ends" if updates.fixed else ""
+    if came and ends:
+        return f"This is the {name} that{came} and that{ends}."
+    if came or ends:
+        return f"This is the {name} that{came or ends}."
+    return f"This is a {name}: {_ended(str(finding.get('title', '')))}"
+
+
+def _crash_sentence(machine: str, crash: Mapping[str, Any]) -> str:
+    when = f" on {moment(crash.get('time'))}" if crash.get("time") else ""
+    uptime = crash.get("uptime_s")
+    after = ""
+    if isinstance(uptime, int | float):
+        after = f", {duration(uptime)} after it began to boot," if uptime < 600 else f", after {duration(uptime)},"
+    return f"{machine} crashed{when}{after} with {stop_code(crash.get('bugcheck') or {})}: {caused_by(crash)}."
+
+
+def _exposed_sentence(machine: str, finding: Mapping[str, Any], updates: KnownUpdates) -> str:
+    trigger = next((_TRIGGERS[name] for name in finding.get("triggers") or [] if name in _TRIGGERS), "")
+    if "failover" in (finding.get("triggers") or []):
+        trigger = _TRIGGERS["failover"]
+        trigger += next((_TARGETS[name] for name in finding.get("targets") or [] if name in _TARGETS), "")
+    if trigger and finding.get("severity") in ("critical", "high"):
+        head = f"{machine} would crash {trigger}"
+    else:
+        head = f"{machine} has a known problem"
+    known = _known_as(finding, updates)
+    title = "" if known.startswith("This is a ") else f": {finding.get('title')}"
+    return f"{_ended(head + title)} {known}"
+
+
+def _unread(facts: Mapping[str, Any]) -> list[str]:
+    """Return the sections of the facts that could not be read whole, by name, with what is only not collected aside."""
+    names = []
+    for gap in facts.get("gaps") or []:
+        if gap.get("reason") == "not collected":
+            continue
+        name = str(gap.get("path", "")).strip("/").split("/")[0]
+        if name and name not in names:
+            names.append(name)
+    return names
+
+
+def _undumped(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the last bug check that the event log reports, unless a dump on the disk is of it."""
+    boot = facts.get("boot") or {}
+    reported: Mapping[str, Any] | None = boot.get("last_bugcheck")
+    if not reported:
+        return None
+    until = str(reported.get("time") or "")
+    before = sorted(str(item.get("started")) for item in boot.get("boots") or [] if str(item.get("started")) < until)
+    # The report is written by the boot behind the crash; the boot before that one is the crashed one.
+    since = before[-2] if len(before) > 1 else ""
+    for crash in facts.get("crashes") or []:
+        same = (crash.get("bugcheck") or {}).get("code") == reported.get("code")
+        if same and since <= str(crash.get("time") or "") <= until:
+            return None
+    return reported
+
+
+def _without_dump(machine: str, facts: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return what is known of the latest boot where no dump tells of it, and whether a crash is part of it."""
+    boot = facts.get("boot") or {}
+    boots = boot.get("boots") or []
+    reported = _undumped(facts)
+    newest = boots[0] if boots else {}
+    began = f"its latest boot began on {moment(newest['started'])}" if newest.get("started") else "of its boots nothing"
+    if reported and (not newest or (len(boots) > 1 and boots[1].get("end") == "bugcheck" and _open_ended(newest))):
+        stopped = f" on {moment(reported['stopped'])}" if reported.get("stopped") else ""
+        told = f"no dump of it is left; the event log reports that it stopped{stopped} with {stop_code(reported)}"
+        if not newest:
+            return f"{machine}: {told}.", True
+        return f"{machine}: {told}; {began} and nothing tells how that ended.", True
+    if len(boots) > 1 and boots[1].get("end") == "unexpected" and _open_ended(newest):
+        return (
+            f"{machine}: the boot before its latest one ended without warning (power, reset, or a crash before a "
+            f"dump could be written); {began} and nothing tells how that ended.",
+            True,
+        )
+    if newest.get("end") == "shutdown":
+        return f"{machine} was shut down cleanly on {moment(newest.get('ended'))}, after its latest boot.", False
+    if newest:
+        return f"{machine}: {began} and no crash of it is on the disk.", False
+    return f"{machine}: no crash is on the disk.", False
+
+
+def _open_ended(boot: Mapping[str, Any]) -> bool:
+    return boot.get("end") in (None, "running")
+
+
+def verdict(
+    facts: Mapping[str, Any],
+    findings: Sequence[Mapping[str, Any]],
+    updates: Mapping[str, KnownUpdates],
+    *,
+    lone: bool = False,
+    judged: bool = True,
+) -> dict[str, Any]:
+    """Return the verdict of one report.
+
+    Args:
+        facts: what was read.
+        findings: what the rules say, the weightiest first.
+        updates: rule id -> the updates it names.
+        lone: the input was a dump without its disk.
+        judged: whether rules were asked at all.
+
+    """
+    machine = machine_name(facts)
+    crash = latest_crash(facts)
+    known = [item for item in findings if item.get("state") == "crashed" and crash and is_of_crash(item, crash)]
+    exposed = [
+        item
+        for item in findings
+        if item not in known
+        and (item.get("state") == "exposed" or (item.get("state") == "crashed" and item.get("exposed_now")))
+    ]
+    suspected = [item for item in findings if item.get("state") == "suspected"]
+    unread = [] if lone else _unread(facts)
+    chosen: Mapping[str, Any] | None = None
+    if crash is not None:
+        state = "crashed"
+        sentence = _crash_sentence(machine, crash)
+        if known:
+            chosen = known[0]
+            sentence += " " + _known_as(chosen, updates.get(str(chosen["rule"]), KnownUpdates()))
+        elif judged and not lone:
+            sentence += " No known problem explains it."
+    else:
+        told, stopped = _without_dump(machine, facts)
+        if exposed and not stopped:
+            chosen = exposed[0]
+            state = "exposed"
+            sentence = _exposed_sentence(machine, chosen, updates.get(str(chosen["rule"]), KnownUpdates()))
+        elif exposed:
+            chosen = exposed[0]
+            state = "crashed" if _undumped(facts) else "exposed"
+            sentence = f"{told} It has a known problem: {_ended(str(chosen.get('title')))}"
+        elif suspected:
+            chosen = suspected[0]
+            state = "crashed" if stopped and _undumped(facts) else "suspected"
+            sentence = f"{told} A known problem cannot be excluded: {_ended(str(chosen.get('title')))}"
+        elif stopped and _undumped(facts):
+            state = "crashed"
+            sentence = f"{told} No known problem was found."
+        elif unread:
+            state = "partial"
+            sentence = f"{told} Nothing known was found in what could be read."
+        else:
+            state = "clear"
+            sentence = f"{told} No known problem was found."
+    made: dict[str, Any] = {
+        "state": state,
+        "sentence": sentence,
+        "lines": _lines(facts, crash, chosen, [*exposed, *suspected], unread),
+    }
+    if chosen is not None:
+        made["rule"] = chosen["rule"]
+    return made
+
+
+def _lines(
+    facts: Mapping[str, Any],
+    crash: Mapping[str, Any] | None,
+    chosen: Mapping[str, Any] | None,
+    others: Sequence[Mapping[str, Any]],
+    unread: Sequence[str],
+) -> list[str]:
+    """Return what a person reads next: why, which problem, what to do first, up to when the disk tells, what else."""
+    lines = []
+    if crash is not None:
+        culprit = crash.get("culprit") or {}
+        because = [str(reason) for reason in culprit.get("because") or []]
+        if culprit.get("module") and because:
+            lines.append(f"Culprit: {culprit_name(crash)} ({culprit.get('confidence')} confidence): {because[0]}")
+        elif because:
+            lines.append(f"Cause: {because[0]}")
+    if chosen is not None:
+        lines.append(f"Known problem: {chosen.get('title')} [{chosen.get('rule')}]")
+        steps = chosen.get("remediation") or []
+        if steps:
+            lines.append(f"First: {steps[0].get('do')}")
+    as_of = (facts.get("system") or {}).get("disk_as_of")
+    if as_of:
+        lines.append(f"Disk as of {moment(as_of)}: what happened later is not on it")
+    rest = [item for item in others if item is not chosen]
+    if rest:
+        more = f", and {len(rest) - 1} more" if len(rest) > 1 else ""
+        lines.append(f"Also {rest[0].get('state')}: {rest[0].get('title')} [{rest[0].get('rule')}]{more}")
+    earlier = [item for item in facts.get("crashes") or [] if item is not crash]
+    reported = _undumped(facts)
+    if reported and crash is not None:
+        lines.append(f"The event log reports another stop before {moment(reported.get('time'))}: {stop_code(reported)}")
+    if earlier:
+        of = earlier[0]
+        more = f", and {count_of(len(earlier) - 1, 'older one')}" if len(earlier) > 1 else ""
+        told = f"{stop_code(of.get('bugcheck') or {})}, {culprit_name(of)}"
+        lines.append(f"An earlier crash: {moment(of.get('time'))}, {told}{more}")
+    if unread:
+        lines.append(f"Not read, or not whole: {', '.join(unread)}")
+    return lines

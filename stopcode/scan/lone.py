@@ -1,0 +1,72 @@
+"""A dump without its disk: facts that hold one crash, and a gap for everything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from forensics.crash.analyse import analyse
+from forensics.facts import Facts, empty_facts
+from parsers.bytesource import FileSource
+from parsers.diagnostics import Diagnostics
+from parsers.dump import looks_like_dump
+from parsers.errors import InputNotFoundError
+
+__all__ = ["LoneDump", "is_dump", "read_lone"]
+
+_REASON = "only a dump was given, not the disk it came from"
+
+
+class LoneDump:
+    """What a lone dump gives.
+
+    Attributes:
+        facts: the document.
+        source: the report's `source`.
+        bytes_read: bytes read of the file.
+        requests: reads of the file.
+
+    """
+
+    def __init__(self, facts: Facts, source: dict[str, Any], bytes_read: int, requests: int) -> None:
+        self.facts = facts
+        self.source = source
+        self.bytes_read = bytes_read
+        self.requests = requests
+
+
+def is_dump(path: str) -> bool:
+    """Tell whether a path is a file that begins as a kernel dump does."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  # a folder raises as well, and costs nothing
+            return looks_like_dump(file.read(16))
+    except OSError:
+        return False
+
+
+def read_lone(path: str, diagnostics: Diagnostics) -> LoneDump:
+    """Analyse a dump.
+
+    The crash is called by the file's name alone: where somebody keeps the file is no fact of the machine.
+
+    Raises:
+        InputNotFoundError: no such file.
+        FormatError: not a kernel dump, or cut before the end of its header's first part.
+        UnsupportedError: a user-mode minidump or a hibernation file.
+
+    """
+    file = Path(path)
+    if not file.exists():
+        raise InputNotFoundError(f"{path}: no such file", hint="look at the path")
+    with FileSource(file) as opened:
+        crash = analyse(opened, path=file.name, diagnostics=diagnostics)
+        crash["latest"] = True
+        crash["latest_because"] = "it is the only one: the disk was not given"
+        facts = empty_facts()
+        facts["crashes"] = [crash]
+        for section in facts:
+            if section not in ("schema", "crashes", "gaps"):
+                facts["gaps"].append({"path": f"/{section}", "reason": _REASON})
+        facts["gaps"].sort(key=lambda gap: gap["path"])
+        source = {"path": path, "kind": "dump", "size": opened.size}
+        return LoneDump(facts, source, opened.bytes_read, opened.requests)

@@ -1,0 +1,188 @@
+"""Open, collect, judge, put together.
+
+Everything heavy (disks, collectors, rules) is imported when a scan begins, not when this module is: the command line
+names it before it knows what it will do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from parsers.diagnostics import Diagnostics
+from stopcode import __version__
+from stopcode.scan.progress import Progress, Watcher
+
+if TYPE_CHECKING:
+    from forensics.facts import Facts
+    from signatures import Database
+    from stopcode.report.document import Report
+    from stopcode.scan.lone import LoneDump
+
+__all__ = ["judged_report", "scan", "unjudged_report"]
+
+#: Which section of the facts is whole when a collector has run; a section that two write is told after the second.
+_WHOLE_AFTER = {
+    "system": "system",
+    "services": "services",
+    "drivers": "drivers",
+    "filters": "filters",
+    "updates": "updates",
+    "crash_settings": "crash_settings",
+    "events": "events",
+    "boots": "boot",
+    "files": "files",
+    "registry": "registry",
+    "crashes": "crashes",
+    "disk_as_of": "system",
+}
+
+
+class _Clock:
+    """Wall and processor time since a scan began."""
+
+    def __init__(self) -> None:
+        self._wall = time.perf_counter()
+        self._cpu = time.process_time()
+
+    def stats(self, bytes_read: int, requests: int) -> dict[str, Any]:
+        return {
+            "bytes_read": bytes_read,
+            "requests": requests,
+            "wall_s": round(time.perf_counter() - self._wall, 3),
+            "cpu_s": round(time.process_time() - self._cpu, 3),
+        }
+
+
+class _Teller:
+    """Turns what `collect` tells into remarks with the sections that became whole."""
+
+    def __init__(self, watcher: Watcher | None) -> None:
+        self._watch = watcher or (lambda _remark: None)
+        self._last = ""
+        self._count = 0
+
+    def step(self, name: str) -> None:
+        self._watch(Progress(name, 0, 0))
+
+    def collecting(self, name: str, number: int, count: int, facts: Facts) -> None:
+        # Opening comes before the collectors and judging behind them.
+        self._count = count + 2
+        self._finish(facts)
+        self._last = name
+        self._watch(Progress(name, number + 1, self._count))
+
+    def judging(self, facts: Facts) -> None:
+        self._finish(facts)
+        self._watch(Progress("judge", max(self._count - 1, 0), self._count))
+
+    def _finish(self, facts: Facts) -> None:
+        section = _WHOLE_AFTER.get(self._last)
+        if section is not None:
+            self._watch(Progress(self._last, 0, self._count, section, cast("Mapping[str, Any]", facts)[section]))
+
+
+def scan(path: str, *, database: Database | None = None, progress: Watcher | None = None) -> Report:
+    """Read one machine and say what is known of it.
+
+    Args:
+        path: a disk image, a folder with a Windows tree in it, or a crash dump.
+        database: the rules; the built-in ones when None.
+        progress: told what is being done.
+
+    Raises:
+        OpenError: the input gives nothing: no such file, not a disk, locked, no Windows.
+        FormatError: the container or the dump is damaged beyond use.
+        UnsupportedError: a kind of container or dump that is not read.
+
+    """
+    from stopcode.scan.lone import is_dump, read_lone
+
+    clock = _Clock()
+    diagnostics = Diagnostics()
+    teller = _Teller(progress)
+    teller.step("open")
+    if is_dump(path):
+        lone = read_lone(path, diagnostics)
+        teller.judging(lone.facts)
+        return judged_report(lone.facts, lone.source, database or _built_in(), diagnostics,
+                             clock.stats(lone.bytes_read, lone.requests), lone=True)  # fmt: skip
+    from forensics.collect import Machine, collect
+    from forensics.disk import open_image
+
+    with open_image(path, diagnostics) as image:
+        rules = database or _built_in()
+        facts = collect(Machine(image.windows, rules.wants(), diagnostics), teller.collecting)
+        facts["volumes"] = image.volumes
+        teller.judging(facts)
+        return judged_report(facts, image.describe(), rules, diagnostics,
+                             clock.stats(image.bytes_read, image.requests))  # fmt: skip
+
+
+def _built_in() -> Database:
+    from signatures import load_database
+
+    return load_database()
+
+
+def judged_report(
+    facts: Facts,
+    source: dict[str, Any],
+    database: Database,
+    diagnostics: Diagnostics,
+    stats: dict[str, Any],
+    *,
+    lone: bool = False,
+) -> Report:
+    """Judge facts and put the report together; needs no disk."""
+    from signatures import judge_all
+    from stopcode.report.document import SCHEMA
+    from stopcode.report.verdict import verdict
+    from stopcode.scan.updates import known_updates
+
+    judgement = judge_all(database, facts)
+    updates = {
+        str(finding["rule"]): known_updates(database.get(finding["rule"]), finding, facts)
+        for finding in judgement.findings
+    }
+    report: dict[str, Any] = {
+        "schema": SCHEMA,
+        "tool": {
+            "name": "stopcode",
+            "version": __version__,
+            "rules": len(database.rules),
+            "rules_digest": database.digest,
+        },
+        "source": source,
+        "verdict": verdict(
+            cast("Mapping[str, Any]", facts),
+            cast("list[Mapping[str, Any]]", judgement.findings),
+            updates,
+            lone=lone,
+        ),
+        "facts": facts,
+        "findings": judgement.findings,
+        "unjudged": judgement.unjudged,
+        "diagnostics": [item.to_dict() for item in diagnostics.items],
+        "stats": stats,
+    }
+    return cast("Report", report)
+
+
+def unjudged_report(lone: LoneDump, diagnostics: Diagnostics, stats: dict[str, Any]) -> Report:
+    """Return the report of a dump that no rule was asked about."""
+    from stopcode.report.verdict import verdict
+
+    report: dict[str, Any] = {
+        "schema": "stopcode/report/1",
+        "tool": {"name": "stopcode", "version": __version__, "rules": 0},
+        "source": lone.source,
+        "verdict": verdict(cast("Mapping[str, Any]", lone.facts), [], {}, lone=True, judged=False),
+        "facts": lone.facts,
+        "findings": [],
+        "unjudged": [],
+        "diagnostics": [item.to_dict() for item in diagnostics.items],
+        "stats": stats,
+    }
+    return cast("Report", report)
