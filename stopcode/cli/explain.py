@@ -1,0 +1,138 @@
+"""`stopcode explain`: what a code on a blue screen, in a dump or in the event log means."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from parsers.errors import StopcodeError
+from stopcode.cli.arguments import add_output
+from stopcode.cli.context import Context
+from stopcode.cli.exits import Exit
+from stopcode.cli.output import json_text, output_to, write_lines
+from stopcode.report.lines import Line, aligned, blank
+
+if TYPE_CHECKING:
+    from forensics.crash.bugchecks import BootCode, BugCheckInfo, Explanation
+
+SENTENCE = (
+    "Say what a bug check, an NTSTATUS or a start-up error means: by number (0x7B, 7B, 123 as the event log writes "
+    "it), by name or a part of it, or by the id of a screen; with the four parameters, what they say."
+)
+EXAMPLES = ("stopcode explain 0x7B", "stopcode explain 0x9F 3 ffffcf0d5c3e7060 fffff80254f3b7d0 ffffcf0d5bb45a60")
+CODES = (Exit.OK, Exit.USAGE, Exit.UNREADABLE)
+
+#: Answers that are told whole; of more, one line each.
+_WHOLE = 4
+_NUMBER = re.compile(r"(?:0x)?[0-9a-f`]{1,17}", re.IGNORECASE)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("words", nargs="+", metavar="CODE", help="number or name, then up to four parameters (hex)")
+    add_output(parser, ("table", "json"))
+
+
+def split_words(words: Sequence[str]) -> tuple[str, list[int]]:
+    """Return the code or name, and the parameters behind it ("STOP: 0x7B (0x1, 0x2)" too)."""
+    cleaned = [part for word in words for part in re.split(r"[\s(),]+", word) if part]
+    head = 2 if len(cleaned) > 1 and cleaned[0].lower().rstrip(":") == "stop" else 1
+    rest = cleaned[head:]
+    if rest and len(rest) <= 4 and all(_NUMBER.fullmatch(word) for word in rest):
+        return " ".join(cleaned[:head]), [int(word.replace("`", "") or "0", 16) & (1 << 64) - 1 for word in rest]
+    return " ".join(cleaned), []
+
+
+def run(args: argparse.Namespace, ctx: Context) -> int:
+    """Find and tell."""
+    from forensics.crash.bugchecks import attributions, find
+
+    text, parameters = split_words(args.words)
+    found = find(text, parameters)
+    if not found:
+        raise StopcodeError(
+            f"nothing is known of {text!r}", hint="try a part of the name: stopcode explain BOOT_DEVICE"
+        )
+    with output_to(args.output, ctx) as to:
+        if args.format == "json":
+            to.out.write(json_text([_plain(item) for item in found]))
+        elif len(found) > _WHOLE and to.verbosity < 1:
+            write_lines(_short(found), to)
+        else:
+            write_lines([*_whole(found), *(Line(text, "quiet") for text in attributions())], to)
+    return Exit.OK
+
+
+def _plain(item: Explanation) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    plain = asdict(item)
+    plain["code"] = None if item.code is None else f"{item.code:#x}"
+    if item.bugcheck is not None:
+        info = plain["bugcheck"]
+        info["code"], info["raw"] = f"{item.bugcheck.code:#x}", f"{item.bugcheck.raw:#x}"
+        for row in info["parameters"]:
+            row["value"] = None if row["value"] is None else f"{row['value']:#x}"
+    for row in plain["boot"]:
+        row["code"] = None if row["code"] is None else f"{row['code']:#x}"
+    return plain
+
+
+def _name(item: Explanation) -> str:
+    if item.bugcheck is not None:
+        return item.bugcheck.name
+    if item.boot:
+        return item.boot[0].name or item.boot[0].id
+    return item.status or ""
+
+
+def _short(found: Sequence[Explanation]) -> Iterator[Line]:
+    yield Line(f"{len(found)} codes fit (-v tells all of them whole)", "strong")
+    yield from aligned([("" if item.code is None else f"0x{item.code:X}", _name(item)) for item in found], indent=2)
+
+
+def _whole(found: Sequence[Explanation]) -> Iterator[Line]:
+    for number, item in enumerate(found):
+        if number:
+            yield blank()
+        if item.bugcheck is not None:
+            yield from _bugcheck(item.bugcheck)
+        if item.status is not None:
+            yield Line(item.status, "strong", lead="NTSTATUS ")
+        for screen in item.boot:
+            yield from _screen(screen)
+
+
+def _bugcheck(info: BugCheckInfo) -> Iterator[Line]:
+    yield Line(f"0x{info.raw:X} {info.name}", "strong")
+    if info.code != info.raw:
+        yield Line(f"this is 0x{info.code:X} with a mark: the dump's header holds the registers at the fault", indent=2)
+    if info.case:
+        yield Line(info.case, indent=2, lead="this case: ")
+    rows = [
+        (f"P{row.number}", *(() if all(p.value is None for p in info.parameters)
+                             else ("-" if row.value is None else f"{row.value:#x}",)),
+         row.meaning or "reserved, or not documented")
+        for row in info.parameters
+    ]  # fmt: skip
+    yield from aligned(rows, indent=2)
+    for key, table in info.subcodes.items():
+        number, _at, condition = key.partition("@")
+        yield Line(f"P{number} may be{f', where {condition}' if condition else ''}:", "heading", 2)
+        yield from aligned([(value, meaning) for value, meaning in table.items()], indent=4)
+    if info.source:
+        yield Line(info.source, "quiet", 2, "source: ")
+
+
+def _screen(screen: BootCode) -> Iterator[Line]:
+    code = "" if screen.code is None else f"0x{screen.code:X} "
+    yield Line(f"{code}{screen.name}".strip() or screen.id, "strong", lead=f"start-up screen [{screen.id}] ")
+    yield Line(screen.screen, "quiet", 2, "shows: ")
+    yield Line(f"{screen.stage} ({screen.confidence} confidence)", indent=2, lead="stage: ")
+    yield Line(screen.means, indent=2, lead="means: ")
+    for place in screen.look_at:
+        yield Line(place, indent=2, lead="look at: ")
+    for number, step in enumerate(screen.remedy, 1):
+        yield Line(step, indent=2, lead=f"do {number}: ")

@@ -1,0 +1,95 @@
+"""Progress on stderr: one line that a person watches, or JSON lines that a program reads."""
+
+from __future__ import annotations
+
+import json
+from types import TracebackType
+from typing import TextIO
+
+from stopcode.cli.context import Context
+from stopcode.report.safe import shown
+from stopcode.scan.progress import Progress
+
+__all__ = ["JsonProgress", "LineProgress", "watcher_of"]
+
+_CLEAR = "\r\x1b[K"
+
+
+class LineProgress:
+    """One line on a terminal, gone at the end. Nothing is drawn where nobody watches."""
+
+    def __init__(self, err: TextIO, name: str, *, width: int = 80) -> None:
+        self._err = err
+        self._name = name
+        self._width = width
+        self._drawn = False
+
+    def __call__(self, remark: Progress) -> None:
+        """Draw a step."""
+        if remark.section is not None:
+            return
+        count = f" {remark.n + 1} of {remark.of}" if remark.of else ""
+        text = shown(f"{self._name}: {remark.step}{count}")[: self._width - 1]
+        self._err.write(f"{_CLEAR}{text}")
+        self._err.flush()
+        self._drawn = True
+
+    def __enter__(self) -> LineProgress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._drawn:
+            self._err.write(_CLEAR)
+            self._err.flush()
+
+
+class JsonProgress:
+    """JSON lines: `{"step", "n", "of"}` when a step begins, `{"section", "data"}` when a section is whole."""
+
+    def __init__(self, err: TextIO) -> None:
+        self._err = err
+
+    def __call__(self, remark: Progress) -> None:
+        """Write a remark."""
+        if remark.section is not None:
+            line = json.dumps({"section": remark.section, "data": remark.data})
+        else:
+            line = json.dumps({"step": remark.step, "n": remark.n, "of": remark.of})
+        self._err.write(line + "\n")
+        self._err.flush()
+
+    def __enter__(self) -> JsonProgress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Nothing to take back."""
+
+
+class VerboseProgress(JsonProgress):
+    """A line a step, for a log."""
+
+    def __init__(self, ctx: Context, name: str) -> None:
+        super().__init__(ctx.err)
+        self._ctx = ctx
+        self._name = name
+
+    def __call__(self, remark: Progress) -> None:
+        """Write a step."""
+        if remark.section is None:
+            self._ctx.say(f"{self._name}: {remark.step}")
+
+
+class NoProgress(JsonProgress):
+    """Says nothing."""
+
+    def __call__(self, remark: Progress) -> None:
+        """Say nothing."""
+
+
+def watcher_of(ctx: Context, path: str, *, as_json: bool) -> LineProgress | JsonProgress:
+    """Return who is told what a scan does."""
+    if as_json:
+        return JsonProgress(ctx.err)
+    if ctx.progress:
+        return LineProgress(ctx.err, path, width=ctx.width)
+    return VerboseProgress(ctx, path) if ctx.verbosity > 0 else NoProgress(ctx.err)

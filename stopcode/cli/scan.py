@@ -1,0 +1,97 @@
+"""`stopcode scan`: one image to one report, the main job."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from parsers.errors import StopcodeError
+from stopcode.cli.arguments import add_output
+from stopcode.cli.context import Context
+from stopcode.cli.errors import UsageError, error_lines
+from stopcode.cli.exits import Exit, combined
+from stopcode.cli.output import json_text, output_to, write_lines
+
+if TYPE_CHECKING:
+    from signatures import Database
+    from stopcode.report.document import Report
+
+SENTENCE = (
+    "Tell from a disk alone which Windows it holds, why it died, which known problem that is, and what to do. "
+    "Nothing is written to the disk."
+)
+EXAMPLES = ("stopcode scan disk.vhdx", "stopcode scan -o json --output report.json disk.vhd")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("images", nargs="+", metavar="IMAGE",
+                        help="a disk image (VHD, VHDX, VMDK, QCOW2, VDI, E01, raw), a folder with a Windows tree in "
+                             "it, or a crash dump")  # fmt: skip
+    parser.add_argument("--signatures", action="append", default=[], metavar="PATH",
+                        help="further rules: a folder, or one file; may be given again")  # fmt: skip
+    parser.add_argument(
+        "--exit-zero", action="store_true", help="end with 0 where 1 would say that something was found"
+    )
+    parser.add_argument("--progress-json", action="store_true", help="tell progress on stderr as JSON lines")
+    add_output(parser, ("table", "json", "jsonl", "md"))
+
+
+def run(args: argparse.Namespace, ctx: Context) -> int:
+    """Scan each image; one that cannot be read does not stop the others."""
+    images: list[str] = args.images
+    if args.format == "json" and len(images) > 1:
+        raise UsageError(
+            "-o json is one document, and several images were named", hint="use -o jsonl: one line an image"
+        )
+    from stopcode.cli.rules import load_rules
+
+    database = load_rules(args.signatures, ctx)
+    codes: list[int] = []
+    with output_to(args.output, ctx, images) as to:
+        for number, image in enumerate(images):
+            try:
+                codes.append(_one(image, args, database, ctx, to, first=number == 0))
+            except KeyboardInterrupt:
+                # What was finished is kept: the file of --output holds it.
+                ctx.say("interrupted", error=True)
+                codes.append(Exit.INTERRUPTED)
+                break
+            except (StopcodeError, OSError) as error:
+                if len(images) == 1 or (isinstance(error, OSError) and not error.filename):
+                    raise
+                told = error if isinstance(error, StopcodeError) else StopcodeError(error.strerror or str(error))
+                for line in error_lines(told, image):
+                    ctx.say(line, error=True)
+                codes.append(Exit.UNREADABLE)
+    code = combined(codes)
+    return Exit.OK if code == Exit.FOUND and args.exit_zero else code
+
+
+def _one(image: str, args: argparse.Namespace, database: Database, ctx: Context, to: Context, *, first: bool) -> int:
+    from stopcode.cli.progress import watcher_of
+    from stopcode.report.outcome import exit_of
+    from stopcode.scan import scan
+
+    with watcher_of(ctx, image, as_json=args.progress_json) as progress:
+        report = scan(image, database=database, progress=progress)
+    _write(report, args.format, to, first=first)
+    return exit_of(report)
+
+
+def _write(report: Report, form: str, to: Context, *, first: bool) -> None:
+    if form in ("json", "jsonl"):
+        to.out.write(json_text(report, lines=form == "jsonl"))
+        to.out.flush()
+        return
+    from stopcode.report.full import report_lines
+    from stopcode.report.lines import blank
+
+    lines = [*([] if first else [blank()]), *report_lines(report, verbose=to.verbosity > 0)]
+    if form == "md":
+        from stopcode.report.markdown import write_markdown
+
+        write_markdown(lines, to.out)
+    else:
+        write_lines(lines, to)
+    to.out.flush()

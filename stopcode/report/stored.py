@@ -1,0 +1,86 @@
+"""Stored reports: read again as untrusted input, checked against the shape that `stopcode schema` prints."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+from parsers.errors import FormatError, UnsupportedError
+from stopcode.report.document import SCHEMA, Report
+from stopcode.report.shape import problems, schema_of
+
+__all__ = ["MAX_STORED", "document_schema", "read_report", "read_reports"]
+
+#: Bytes of one file with stored reports (one machine's report is about 300 KB).
+MAX_STORED = 256 << 20
+_SAYS_WHAT = "give what `stopcode scan -o json` wrote"
+
+
+@lru_cache(maxsize=2)
+def document_schema(name: str) -> dict[str, Any]:
+    """Return the JSON Schema of a document: "facts" or "report"."""
+    if name == "facts":
+        from forensics.facts import Facts
+
+        return schema_of(Facts, "stopcode/facts/1")
+    return schema_of(Report, SCHEMA)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def read_report(text: str, *, line: int | None = None) -> Report:
+    """Read one report document.
+
+    Raises:
+        FormatError: it is not JSON, or not of the shape of a report.
+        UnsupportedError: a report of another schema number.
+
+    """
+    at = f" in line {line}" if line is not None else ""
+    try:
+        document = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        # A number of thousands of digits is a ValueError too; endless brackets are a RecursionError.
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise FormatError("report", f"not JSON{at}: {reason}", hint=_SAYS_WHAT) from None
+    number = document.get("schema") if isinstance(document, dict) else None
+    if isinstance(number, str) and number != SCHEMA and number.startswith("stopcode/report/"):
+        raise UnsupportedError(f"report: schema {number}{at} is not known here", hint="use a newer stopcode")
+    if number != SCHEMA:
+        raise FormatError("report", f"not a report{at}", expected=SCHEMA, found=number, hint=_SAYS_WHAT)
+    wrong = problems(document, document_schema("report"))
+    if wrong:
+        raise FormatError("report", f"not of a report's shape{at}: {'; '.join(wrong)}", hint=_SAYS_WHAT)
+    report: Report = document
+    return report
+
+
+def read_reports(data: bytes) -> list[Report]:
+    """Read a file with one report, or with one a line.
+
+    Raises:
+        FormatError: it holds none, or something else.
+        UnsupportedError: a report of another schema number.
+
+    """
+    if len(data) > MAX_STORED:
+        raise FormatError("report", "too large", expected=f"at most {MAX_STORED} bytes", found=len(data))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError("report", "not UTF-8", offset=error.start, hint=_SAYS_WHAT) from None
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if len(lines) > 1 and all(line.lstrip().startswith("{") for _number, line in lines[:2]) and _is_object(lines[0][1]):
+        return [read_report(line, line=number) for number, line in lines]
+    return [read_report(text)]
+
+
+def _is_object(line: str) -> bool:
+    """Tell whether a line is a whole document: the first of many, then."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
