@@ -1,0 +1,1 @@
+"""Screens: composition and message handlers; what they show comes from `tui.model`."""
