@@ -18,6 +18,7 @@ __all__ = [
     "MAX_DATA_BLOCKS",
     "MAX_DISK_BLOCK",
     "MAX_DISK_CHAIN",
+    "MAX_DISK_PARTS",
     "MAX_DRIVER_FILES",
     "MAX_DRIVER_LIST",
     "MAX_DUMP_RANGES",
@@ -30,6 +31,7 @@ __all__ = [
     "MAX_FILES_OF_GLOB",
     "MAX_FOLDERS_KEPT",
     "MAX_FOLDER_ENTRIES",
+    "MAX_FOREIGN_READ",
     "MAX_FORWARD_INSTRUCTIONS",
     "MAX_FULL_CRASHES",
     "MAX_GLOB_ENTRIES",
@@ -44,6 +46,7 @@ __all__ = [
     "MAX_NTFS_INDEX_DEPTH",
     "MAX_NTFS_RECORDS_KEPT",
     "MAX_OVERLAP_COMPARED",
+    "MAX_PACKED_MEMBERS",
     "MAX_PARENT_CANDIDATES",
     "MAX_PARENT_NAME",
     "MAX_PDATA_EMPTY_RUN",
@@ -65,6 +68,8 @@ __all__ = [
     "MAX_SWEPT_CODE",
     "MAX_TRIAGE_IN_MEMORY",
     "MAX_UNLOADED_DRIVERS",
+    "MAX_UNPACKED_DUMP",
+    "MAX_UNPACK_RATIO",
     "MAX_UNWIND_CHAIN",
     "MAX_UPDATES",
     "MAX_VERSION_NODES",
@@ -72,6 +77,7 @@ __all__ = [
     "MAX_VHDX_ENTRIES",
     "MAX_VHDX_LOG",
     "MAX_VHDX_METADATA",
+    "MAX_XZ_MEMORY",
     "require",
     "require_count",
 ]
@@ -148,6 +154,14 @@ MAX_DATA_BLOCKS = 1 << 17
 MAX_OVERLAP_COMPARED = 1 << 20
 #: Bytes of a triage dump that are read at once and kept; a larger one is read piece by piece.
 MAX_TRIAGE_IN_MEMORY = 16 << 20
+#: Members of an archive that are looked at for a dump.
+MAX_PACKED_MEMBERS = 1000
+#: Bytes of a dump that are unpacked from an archive.
+MAX_UNPACKED_DUMP = 4 << 30
+#: Times its archive that a dump above 64 MiB may be large (dumps with many empty pages reach about 50).
+MAX_UNPACK_RATIO = 200
+#: Bytes of memory that an .xz archive may ask for (the strongest usual setting asks for 65 MiB).
+MAX_XZ_MEMORY = 256 << 20
 #: Pages that a dump's bitmap may describe: 16 TiB of RAM, a bitmap of 512 MiB.
 MAX_BITMAP_BITS = 1 << 32
 #: Page ranges of a dump of type 8, 9 or 0xA.
@@ -192,6 +206,10 @@ MAX_CHECKED_BLOCKS = 1 << 20
 MAX_PARENT_NAME = 0x10000
 #: Disks of one chain: child, parent, parent's parent.
 MAX_DISK_CHAIN = 64
+#: Files of one image: extents of a VMDK, segments of an E01, parts of a split raw disk.
+MAX_DISK_PARTS = 512
+#: Bytes that a reader of another project may ask for at once: tables and runs, whose lengths come from the image.
+MAX_FOREIGN_READ = 64 << 20
 #: Disks beside a child that are looked at when its parent is not there under its name.
 MAX_PARENT_CANDIDATES = 64
 #: Entries of a VHDX's region table and of its metadata table (the format's own limit).

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
 
-from forensics.disk.opening import Layer, Opening, base_name, beside, neighbours
+from forensics.disk.opening import Layer, Opener, Opening, base_name, beside, neighbours
 from parsers.bytesource import FileSource
 from parsers.diagnostics import Diagnostics
 from parsers.disk.vhd import SECTOR, Vhd
@@ -18,10 +18,7 @@ from parsers.disk.vhdx import Vhdx, read_data_write_guid
 from parsers.errors import FormatError, MissingParentError, StopcodeError
 from parsers.limits import MAX_PARENT_CANDIDATES
 
-__all__ = ["Opener", "open_vhd", "open_vhdx"]
-
-#: Opens one file as a layer; given by the container, so that a parent may be of any kind.
-Opener = Callable[[Path, Opening], Layer]
+__all__ = ["open_vhd", "open_vhdx"]
 
 
 def open_vhd(source: FileSource, path: Path, opening: Opening, opener: Opener) -> Layer:

@@ -16,6 +16,7 @@ from forensics.disk.chain import open_vhd, open_vhdx
 from forensics.disk.claims import claimed_end, sector_size_of
 from forensics.disk.opening import Layer, Opening
 from forensics.disk.recognise import recognise
+from forensics.disk.split import joined, open_parts
 from parsers.bytesource import ByteSource, FileSource
 from parsers.diagnostics import Diagnostics
 from parsers.errors import NotADiskError, ReadError
@@ -112,13 +113,48 @@ def open_layer(path: Path, opening: Opening, *, kind: str = "") -> Layer:
     opening.enter(path)
     source = opening.file(path)
     kind = kind or recognise(source, path)
-    if kind == "VHD":
-        layer = open_vhd(source, path, opening, open_layer)
-    elif kind == "VHDX":
-        layer = open_vhdx(source, path, opening, open_layer)
-    else:
-        layer = Layer(source, "raw", path, "", sector_size_of(source))
+    layer = _open_kind(kind, source, path, opening)
     opening.leave()
+    return layer
+
+
+def _open_kind(kind: str, source: FileSource, path: Path, opening: Opening) -> Layer:
+    # Readers of other formats, and dissect behind them, are imported when a file of their kind is met.
+    if kind == "VHD":
+        return open_vhd(source, path, opening, open_layer)
+    if kind == "VHDX":
+        return open_vhdx(source, path, opening, open_layer)
+    if kind == "VMDK":
+        from forensics.disk.vmdk import open_vmdk
+
+        return open_vmdk(source, path, opening, open_layer)
+    if kind == "QCOW2":
+        from forensics.disk.qcow2 import open_qcow2
+
+        return open_qcow2(source, path, opening, open_layer)
+    if kind == "VDI":
+        from forensics.disk.vdi import open_vdi
+
+        return open_vdi(source, path, opening, open_layer)
+    if kind == "E01":
+        from forensics.disk.ewf import open_ewf
+
+        return open_ewf(source, path, opening)
+    return _open_raw(source, path, opening)
+
+
+def _open_raw(source: FileSource, path: Path, opening: Opening) -> Layer:
+    parts = open_parts(source, path, opening)
+    layer = Layer(joined(parts), "raw", path, "", sector_size_of(source))
+    if len(parts) > 1:
+        layer.details["parts"] = len(parts)
+    if path.suffix.lower() == ".vhd":
+        opening.diagnostics.warning(
+            "vhd.no-footer",
+            "a fixed VHD without its footer: it was read as a raw disk",
+            hint="the end of the file is missing: compare its size with the original's",
+            source=path.name,
+        )
     return layer
 
 

@@ -6,14 +6,14 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
 from parsers.bytesource import ByteSource, FileSource
 from parsers.diagnostics import Diagnostics
 from parsers.errors import FormatError, InputNotFoundError, NotADiskError, OpenError
 from parsers.limits import MAX_DISK_CHAIN
 
-__all__ = ["Layer", "Opening", "base_name", "beside"]
+__all__ = ["Layer", "Opener", "Opening", "base_name", "beside", "neighbours"]
 
 
 @dataclass(slots=True)
@@ -108,6 +108,14 @@ class Opening:
         """Take over what a reader said about one file, with its name."""
         for item in said.items:
             self.diagnostics.add(item.severity, item.code, item.message, hint=item.hint, source=path.name)
+
+
+class Opener(Protocol):
+    """Opens one more disk of a chain; given by the container, so that a parent may be of any kind."""
+
+    def __call__(self, path: Path, opening: Opening, *, kind: str = "") -> Layer:
+        """Open the disk at `path`, which is of `kind` where its child says so."""
+        ...
 
 
 def base_name(name: str) -> str:

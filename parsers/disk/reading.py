@@ -5,7 +5,7 @@ from __future__ import annotations
 from parsers.bytesource import ByteSource
 from parsers.errors import ReadError, StopcodeError
 
-__all__ = ["ConcatSource", "PaddedSource", "ZeroSource", "read_padded", "read_present"]
+__all__ = ["ConcatSource", "ExtentSource", "PaddedSource", "ZeroSource", "read_padded", "read_present"]
 
 
 def read_present(source: ByteSource, offset: int, length: int, *, end: int, format: str, what: str) -> bytes:
@@ -73,6 +73,42 @@ class ZeroSource:
         if offset < 0 or length <= 0:
             return b""
         return bytes(max(0, min(length, self._size - offset)))
+
+
+class ExtentSource:
+    """A stretch of a file that has its length whether the file has it or not: what is cut off raises ReadError.
+
+    Args:
+        source: the file.
+        offset: where the stretch begins.
+        size: its bytes.
+        format: name of the container's format, for messages.
+
+    """
+
+    def __init__(self, source: ByteSource, offset: int, size: int, *, format: str) -> None:
+        self._source = source
+        self._offset = offset
+        self._size = size
+        self._format = format
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes from `offset`.
+
+        Raises:
+            ReadError: the file ends before.
+
+        """
+        if offset < 0 or length <= 0 or offset >= self._size:
+            return b""
+        length = min(length, self._size - offset)
+        at, end = self._offset + offset, self._source.size
+        return read_present(self._source, at, length, end=end, format=self._format, what="data")
 
 
 class PaddedSource:

@@ -9,11 +9,20 @@ from collections.abc import Iterator
 from parsers.bytesource import ByteSource
 from parsers.disk.reading import read_present
 
-__all__ = ["EntryTable"]
+__all__ = ["EntryTable", "numbers"]
 
 _PAGE_BYTES = 0x10000
 #: Pages kept: 8 MiB of table.
 _PAGES_KEPT = 128
+
+
+def numbers(data: bytes, width: int, byteorder: str) -> array[int]:
+    """Return unsigned integers of 4 or 8 bytes; `data` holds a whole number of them."""
+    # array("I") has four bytes on every platform that CPython supports; array("Q") always has eight.
+    values = array("I" if width == 4 else "Q", data)
+    if byteorder != sys.byteorder:
+        values.byteswap()
+    return values
 
 
 class EntryTable:
@@ -34,9 +43,7 @@ class EntryTable:
         self._offset = offset
         self._count = count
         self._width = width
-        # array("I") has four bytes on every platform that CPython supports; array("Q") always has eight.
-        self._code = "I" if width == 4 else "Q"
-        self._swap = byteorder != sys.byteorder
+        self._byteorder = byteorder
         self._format = format
         self._pages: dict[int, array[int]] = {}
         self._per_page = _PAGE_BYTES // width
@@ -55,9 +62,7 @@ class EntryTable:
             data = read_present(
                 self._source, where, length, end=self._source.size, format=self._format, what="the allocation table"
             )
-            page = array(self._code, data)
-            if self._swap:
-                page.byteswap()
+            page = numbers(data, self._width, self._byteorder)
             while len(self._pages) >= _PAGES_KEPT:
                 del self._pages[next(iter(self._pages))]
             self._pages[number] = page
