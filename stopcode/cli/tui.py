@@ -1,0 +1,76 @@
+"""`stopcode tui`: look at a scan in the terminal. Textual is imported only once a terminal is there."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from parsers.errors import FormatError, InputNotFoundError
+from stopcode.cli.context import Context, is_terminal
+from stopcode.cli.errors import UsageError
+from stopcode.cli.exits import Exit
+from stopcode.report.document import SCHEMA
+
+SENTENCE = "Look at one machine in the terminal, from the verdict down to the evidence."
+EXAMPLES = ("stopcode tui disk.vhdx", "stopcode tui report.json     a report that scan -o json wrote")
+CODES = (Exit.OK, Exit.USAGE, Exit.UNREADABLE)
+
+#: Bytes of a report file; facts of one machine stay below 1 MB.
+MAX_REPORT_FILE = 64 << 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `tui` takes."""
+    parser.add_argument("image", metavar="IMAGE", help="a disk image, a folder, a dump, or a report in JSON")
+    parser.add_argument("--ascii", action="store_true", help="draw states with ASCII signs alone")
+
+
+def stored_report(path: Path) -> dict[str, Any] | None:
+    """Return the report in a file, None when the file is not JSON at all (then it is an image).
+
+    Raises:
+        FormatError: the file is JSON, but no report.
+
+    """
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_REPORT_FILE:
+            return None
+        with path.open("rb") as file:
+            if not file.read(64).lstrip().startswith(b"{"):
+                return None
+            file.seek(0)
+            report = json.loads(file.read(MAX_REPORT_FILE))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(report, dict) or report.get("schema") != SCHEMA:
+        raise FormatError(
+            "report", "this JSON is not a report of stopcode", hint="stopcode scan IMAGE -o json writes a report"
+        )
+    return report
+
+
+def run(args: argparse.Namespace, ctx: Context) -> int:
+    """Open the application; return when the user leaves.
+
+    Raises:
+        UsageError: nobody sits at a terminal.
+        InputNotFoundError: no such image.
+
+    """
+    # Textual draws on stderr and would start, and never end, without a terminal.
+    terminal = is_terminal(sys.stdin) and is_terminal(ctx.err)
+    kind = ctx.environment.get("TERM", "windows" if os.name == "nt" else "")
+    if not terminal or kind in ("", "dumb", "unknown"):
+        raise UsageError("tui needs a terminal", hint=f"stopcode scan {args.image} prints the same")
+    path = Path(args.image)
+    if not path.exists():
+        raise InputNotFoundError(f"no such file or folder: {args.image}")
+    report = stored_report(path)
+
+    from tui.app import run_tui
+
+    return run_tui(args.image, report=report, ascii_only=True if args.ascii else None)
