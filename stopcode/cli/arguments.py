@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
@@ -61,7 +62,7 @@ def make_parser(verb: str, sentence: str, examples: Sequence[str], codes: Iterab
     """
     parser = Parser(
         prog=f"stopcode {verb}",
-        description=sentence,
+        description="\n".join(textwrap.wrap(sentence, 79)),
         epilog=exit_text(codes if codes is not None else Exit) + "\n\nmore: docs/command-line.md",
         formatter_class=_Help,
         allow_abbrev=False,

@@ -6,33 +6,35 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stopcode.cli.context import Context
 from stopcode.cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from parsers.diagnostics import Diagnostic
     from signatures import Database
 
 __all__ = ["load_rules"]
 
 
-def load_rules(named: Sequence[str], ctx: Context) -> Database:
-    """Load the built-in rules and those of named folders; a broken one of them is told and left out.
+def load_rules(named: Sequence[str]) -> tuple[Database, list[Diagnostic]]:
+    """Load the built-in rules and those that are named, with what is to be said of them.
+
+    In a folder a broken rule is told and left out; a file that the user names is meant, and must be sound.
 
     Raises:
-        UsageError: a named folder is not there.
+        UsageError: what is named is not there, or a named file does not load.
 
     """
     from parsers.diagnostics import Diagnostics
     from signatures import load_database
 
-    folders = []
-    for name in named:
-        folder = Path(name)
-        if not folder.exists():
-            raise UsageError(f"--signatures {name}: no such folder", hint="name a folder with rules in it")
-        folders.append(folder)
+    paths = [Path(name) for name in named]
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"--signatures {path}: no such file or folder", hint="name a folder with rules in it")
     diagnostics = Diagnostics()
-    database = load_database(folders, diagnostics)
+    database = load_database(paths, diagnostics)
     for item in diagnostics.items:
-        ctx.say(f"{item.severity}: {item.code}: {item.message}", error=item.severity == "error")
-    return database
+        for path in paths:
+            if path.is_file() and item.source.startswith(f"{path}:"):
+                raise UsageError(f"{item.source}: {item.message}", hint=item.hint)
+    return database, diagnostics.items

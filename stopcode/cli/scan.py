@@ -13,6 +13,7 @@ from stopcode.cli.exits import Exit, combined
 from stopcode.cli.output import json_text, output_to, write_lines
 
 if TYPE_CHECKING:
+    from parsers.diagnostics import Diagnostic
     from signatures import Database
     from stopcode.report.document import Report
 
@@ -46,12 +47,12 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
         )
     from stopcode.cli.rules import load_rules
 
-    database = load_rules(args.signatures, ctx)
+    rules = load_rules(args.signatures)
     codes: list[int] = []
     with output_to(args.output, ctx, images) as to:
         for number, image in enumerate(images):
             try:
-                codes.append(_one(image, args, database, ctx, to, first=number == 0))
+                codes.append(_one(image, args, rules, ctx, to, first=number == 0))
             except KeyboardInterrupt:
                 # What was finished is kept: the file of --output holds it.
                 ctx.say("interrupted", error=True)
@@ -68,13 +69,21 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
     return Exit.OK if code == Exit.FOUND and args.exit_zero else code
 
 
-def _one(image: str, args: argparse.Namespace, database: Database, ctx: Context, to: Context, *, first: bool) -> int:
+def _one(
+    image: str,
+    args: argparse.Namespace,
+    rules: tuple[Database, list[Diagnostic]],
+    ctx: Context,
+    to: Context,
+    *,
+    first: bool,
+) -> int:
     from stopcode.cli.progress import watcher_of
     from stopcode.report.outcome import exit_of
     from stopcode.scan import scan
 
     with watcher_of(ctx, image, as_json=args.progress_json) as progress:
-        report = scan(image, database=database, progress=progress)
+        report = scan(image, database=rules[0], progress=progress, remarks=rules[1])
     _write(report, args.format, to, first=first)
     return exit_of(report)
 

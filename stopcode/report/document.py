@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-from forensics.facts import Facts, Source
+from forensics.facts import Facts
 from parsers.diagnostics import DiagnosticDict
+from signatures.finding import FindingDict, UnjudgedDict
 
-__all__ = ["SCHEMA", "Evidence", "Finding", "Missing", "Reference", "Report", "Step", "Tool", "Unjudged", "VerdictDict"]
+__all__ = ["SCHEMA", "Report", "Tool", "VerdictDict"]
 
 SCHEMA = "stopcode/report/1"
-
-State = Literal["crashed", "exposed", "suspected", "clear"]
 
 
 class Tool(TypedDict):
@@ -36,77 +35,6 @@ class VerdictDict(TypedDict):
     rule: NotRequired[str]
 
 
-class Evidence(TypedDict):
-    """One statement, the value behind it, and where another tool finds it."""
-
-    statement: str
-    value: NotRequired[Any]
-    expected: NotRequired[str]
-    path: NotRequired[str]
-    source: NotRequired[Source]
-
-
-class Missing(TypedDict):
-    """A place in the facts that a rule needed and that could not be read."""
-
-    path: str
-    reason: str
-
-
-class Step(TypedDict, total=False):
-    """One thing to do. `applies` is "if" where it could not be told whether `condition` holds."""
-
-    do: str
-    kind: str
-    applies: Literal["yes", "if"]
-    condition: str
-    commands: list[str]
-    kb: str
-    risk: str
-
-
-class Reference(TypedDict, total=False):
-    """Who says so."""
-
-    id: str
-    kind: str
-    title: str
-    url: str
-    repo: str
-    date: str
-    says: str
-
-
-class Finding(TypedDict):
-    """What one known problem is to this machine."""
-
-    rule: str
-    state: State
-    title: str
-    severity: str
-    summary: NotRequired[str]
-    family: NotRequired[str]
-    kind: NotRequired[str]
-    status: NotRequired[str]
-    confidence: NotRequired[str]
-    exposed_now: NotRequired[bool]
-    evidence: NotRequired[list[Evidence]]
-    against: NotRequired[list[Evidence]]
-    missing: NotRequired[list[Missing]]
-    remediation: NotRequired[list[Step]]
-    references: NotRequired[list[Reference]]
-    explain: NotRequired[str]
-    targets: NotRequired[list[str]]
-    triggers: NotRequired[list[str]]
-
-
-class Unjudged(TypedDict):
-    """A rule of which nothing can be said, and why."""
-
-    rule: str
-    reason: str
-
-
 class Report(TypedDict):
     """The whole document. `source` and `stats` are of this run; the rest is of the machine."""
 
@@ -115,7 +43,7 @@ class Report(TypedDict):
     source: dict[str, Any]
     verdict: VerdictDict
     facts: Facts
-    findings: list[Finding]
-    unjudged: list[Unjudged]
+    findings: list[FindingDict]
+    unjudged: list[UnjudgedDict]
     diagnostics: list[DiagnosticDict]
     stats: dict[str, Any]

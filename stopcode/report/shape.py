@@ -27,7 +27,7 @@ _PLAIN: dict[Any, dict[str, Any]] = {
 
 
 def schema_of(document: type, title: str) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a TypedDict."""
+    """Return the JSON Schema (2020-12) of a TypedDict; no two types in it may have one name."""
     definitions: dict[str, Any] = {}
     reference = _schema(document, definitions)
     return {
@@ -54,7 +54,7 @@ def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         return {"anyOf": [_schema(item, definitions) for item in args]}
     if origin is list:
         return {"type": "array", "items": _schema(args[0], definitions)}
-    if origin is dict:
+    if origin in (dict, Mapping):
         inner = _schema(args[1], definitions)
         return {"type": "object", "additionalProperties": inner} if inner else {"type": "object"}
     return dict(_PLAIN[kind])

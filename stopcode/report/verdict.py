@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from forensics.facts import path_of
 from stopcode.report.words import caused_by, count_of, culprit_name, duration, machine_name, moment, stop_code
 
 __all__ = ["KnownUpdates", "is_of_crash", "latest_crash", "verdict"]
@@ -55,10 +54,8 @@ def latest_crash(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def is_of_crash(finding: Mapping[str, Any], crash: Mapping[str, Any]) -> bool:
-    """Tell whether a finding's evidence stands in this crash."""
-    prefix = path_of("crashes", str(crash.get("item", "")))
-    paths = (str(item.get("path", "")) for item in finding.get("evidence") or [])
-    return any(path == prefix or path.startswith(f"{prefix}/") for path in paths)
+    """Tell whether it is this crash that made a finding `crashed`."""
+    return (finding.get("crash") or {}).get("item") == crash.get("item")
 
 
 def _ended(text: str) -> str:

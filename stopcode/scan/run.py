@@ -7,10 +7,10 @@ names it before it knows what it will do.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from parsers.diagnostics import Diagnostics
+from parsers.diagnostics import Diagnostic, Diagnostics
 from stopcode import __version__
 from stopcode.scan.progress import Progress, Watcher
 
@@ -83,13 +83,20 @@ class _Teller:
             self._watch(Progress(self._last, 0, self._count, section, cast("Mapping[str, Any]", facts)[section]))
 
 
-def scan(path: str, *, database: Database | None = None, progress: Watcher | None = None) -> Report:
+def scan(
+    path: str,
+    *,
+    database: Database | None = None,
+    progress: Watcher | None = None,
+    remarks: Sequence[Diagnostic] = (),
+) -> Report:
     """Read one machine and say what is known of it.
 
     Args:
         path: a disk image, a folder with a Windows tree in it, or a crash dump.
         database: the rules; the built-in ones when None.
         progress: told what is being done.
+        remarks: what was to be said of the rules when they were loaded; they open the report's diagnostics.
 
     Raises:
         OpenError: the input gives nothing: no such file, not a disk, locked, no Windows.
@@ -100,7 +107,7 @@ def scan(path: str, *, database: Database | None = None, progress: Watcher | Non
     from stopcode.scan.lone import is_dump, read_lone
 
     clock = _Clock()
-    diagnostics = Diagnostics()
+    diagnostics = Diagnostics(list(remarks))
     teller = _Teller(progress)
     teller.step("open")
     if is_dump(path):
