@@ -127,7 +127,7 @@ def _undumped(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _without_dump(machine: str, facts: Mapping[str, Any]) -> tuple[str, bool]:
-    """Return what is known of the latest boot where no dump tells of it, and whether a crash is part of it."""
+    """Return what is known of the latest boot where no dump tells of it, and whether a reported stop is part of it."""
     boot = facts.get("boot") or {}
     boots = boot.get("boots") or []
     reported = _undumped(facts)
@@ -143,7 +143,7 @@ def _without_dump(machine: str, facts: Mapping[str, Any]) -> tuple[str, bool]:
         return (
             f"{machine}: the boot before its latest one ended without warning (power, reset, or a crash before a "
             f"dump could be written); {began} and nothing tells how that ended.",
-            True,
+            False,
         )
     if newest.get("end") == "shutdown":
         return f"{machine} was shut down cleanly on {moment(newest.get('ended'))}, after its latest boot.", False
@@ -186,6 +186,7 @@ def verdict(
     suspected = [item for item in findings if item.get("state") == "suspected"]
     unread = [] if lone else _unread(facts)
     chosen: Mapping[str, Any] | None = None
+    reported = False
     if crash is not None:
         state = "crashed"
         sentence = _crash_sentence(machine, crash)
@@ -195,36 +196,43 @@ def verdict(
         elif judged and not lone:
             sentence += " No known problem explains it."
     else:
-        told, stopped = _without_dump(machine, facts)
-        if exposed and not stopped:
-            chosen = exposed[0]
-            state = "exposed"
-            sentence = _exposed_sentence(machine, chosen, updates.get(str(chosen["rule"]), KnownUpdates()))
-        elif exposed:
-            chosen = exposed[0]
-            state = "crashed" if _undumped(facts) else "exposed"
-            sentence = f"{told} It has a known problem: {_ended(str(chosen.get('title')))}"
-        elif suspected:
-            chosen = suspected[0]
-            state = "crashed" if stopped and _undumped(facts) else "suspected"
-            sentence = f"{told} A known problem cannot be excluded: {_ended(str(chosen.get('title')))}"
-        elif stopped and _undumped(facts):
-            state = "crashed"
-            sentence = f"{told} No known problem was found."
-        elif unread:
-            state = "partial"
-            sentence = f"{told} Nothing known was found in what could be read."
-        else:
-            state = "clear"
-            sentence = f"{told} No known problem was found."
+        told, reported = _without_dump(machine, facts)
+        state, chosen, sentence = _of_the_rest(
+            machine, told, reported, exposed, suspected, updates, unread=bool(unread)
+        )
     made: dict[str, Any] = {
         "state": state,
         "sentence": sentence,
-        "lines": _lines(facts, crash, chosen, [*exposed, *suspected], unread),
+        "lines": _lines(facts, crash, chosen, [*exposed, *suspected], unread, reported=reported),
     }
     if chosen is not None:
         made["rule"] = chosen["rule"]
     return made
+
+
+def _of_the_rest(
+    machine: str,
+    told: str,
+    reported: bool,
+    exposed: Sequence[Mapping[str, Any]],
+    suspected: Sequence[Mapping[str, Any]],
+    updates: Mapping[str, KnownUpdates],
+    *,
+    unread: bool,
+) -> tuple[str, Mapping[str, Any] | None, str]:
+    """Return state, known problem and sentence of a machine whose latest boot left no dump."""
+    if exposed and not reported:
+        chosen = exposed[0]
+        return "exposed", chosen, _exposed_sentence(machine, chosen, updates.get(str(chosen["rule"]), KnownUpdates()))
+    if exposed:
+        return "crashed", exposed[0], f"{told} It has a known problem: {_ended(str(exposed[0].get('title')))}"
+    if suspected:
+        state = "crashed" if reported else "suspected"
+        title = _ended(str(suspected[0].get("title")))
+        return state, suspected[0], f"{told} A known problem cannot be excluded: {title}"
+    state = "crashed" if reported else "partial" if unread else "clear"
+    nothing = "Nothing known was found in what could be read." if unread else "No known problem was found."
+    return state, None, f"{told} {nothing}"
 
 
 def _lines(
@@ -233,6 +241,8 @@ def _lines(
     chosen: Mapping[str, Any] | None,
     others: Sequence[Mapping[str, Any]],
     unread: Sequence[str],
+    *,
+    reported: bool,
 ) -> list[str]:
     """Return what a person reads next: why, which problem, what to do first, up to when the disk tells, what else."""
     lines = []
@@ -256,9 +266,9 @@ def _lines(
         more = f", and {len(rest) - 1} more" if len(rest) > 1 else ""
         lines.append(f"Also {rest[0].get('state')}: {rest[0].get('title')} [{rest[0].get('rule')}]{more}")
     earlier = [item for item in facts.get("crashes") or [] if item is not crash]
-    reported = _undumped(facts)
-    if reported and crash is not None:
-        lines.append(f"The event log reports another stop before {moment(reported.get('time'))}: {stop_code(reported)}")
+    other = None if reported else _undumped(facts)
+    if other:
+        lines.append(f"The event log reports a stop before {moment(other.get('time'))}: {stop_code(other)}")
     if earlier:
         of = earlier[0]
         more = f", and {count_of(len(earlier) - 1, 'older one')}" if len(earlier) > 1 else ""
