@@ -71,6 +71,7 @@ class Evaluator(Context):
                 crashes=below.crashes,
                 crash_informed=below.crash_informed,
                 moment=below.moment,
+                moment_missing=below.moment_missing,
             )
             self._defined[name] = verdict
         return verdict
@@ -93,6 +94,8 @@ class Evaluator(Context):
         """Return the time of the first item that satisfied a defined predicate."""
         verdict = self._use(name)
         if verdict.value is Value.YES and verdict.moment is None:
+            if verdict.moment_missing is not None:
+                return Value.UNKNOWN, None, (verdict.moment_missing,)
             return Value.NO, None, ()
         return verdict.value, verdict.moment, verdict.missing
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from forensics.facts import ITEM_NAME, Wants, empty_facts
+from forensics.facts import ITEM_NAME, Wants, empty_facts, path_of
 from signatures.kinds import DATE_TIME, FLAG, INTEGER
 from signatures.predicates import FAMILIES
 from signatures.predicates.places import glob_matches
@@ -215,6 +215,8 @@ def _looked_for(facts: dict[str, Any], wants: Wants) -> None:
     hidden = {gap["path"].casefold() for gap in facts["gaps"]}
     if "/files" not in hidden:
         for glob in sorted(wants.files):
+            if path_of("files", glob).casefold() in hidden:
+                continue
             if not any(glob_matches(glob, str(item["path"])) or item.get("glob") == glob for item in facts["files"]):
                 facts["files"].append({"path": glob, "glob": glob, "absent": True})
     if "/registry" not in hidden:
@@ -224,7 +226,10 @@ def _looked_for(facts: dict[str, Any], wants: Wants) -> None:
         for hive, key, value in sorted(wants.registry):
             if (hive.casefold(), key.casefold(), value.casefold()) in known:
                 continue
-            item = {"item": f"{hive}\\{key}:{value}" if value else f"{hive}\\{key}", "hive": hive, "key": key}
+            name = f"{hive}\\{key}:{value}" if value else f"{hive}\\{key}"
+            if path_of("registry", name).casefold() in hidden:
+                continue
+            item = {"item": name, "hive": hive, "key": key}
             if value:
                 item["value"] = value
             facts["registry"].append({**item, "absent": True})

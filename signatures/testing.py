@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from signatures.engine import judge
 from signatures.finding import FindingDict
+from signatures.generated import generated_tests
 from signatures.model import InlineTest, Rule
+from signatures.results import TestResult
 from signatures.short_facts import facts_of
 from signatures.wants import wants_of
 
@@ -18,42 +19,19 @@ __all__ = ["TestResult", "run_test", "run_tests"]
 Samples = Callable[[str], Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class TestResult:
-    """What came of one test.
-
-    Attributes:
-        rule: id of the rule.
-        name: the test's sentence.
-        passed: whether it holds; a test that was skipped has not failed.
-        problem: what is wrong, or "".
-        generated: whether the test was made from the rule, not written in it.
-        skipped: why it did not run, or "".
-        finding: what the rule said.
-
-    """
-
-    #: Not a test class, whatever its name says to pytest.
-    __test__ = False
-
-    rule: str
-    name: str
-    passed: bool
-    problem: str = ""
-    generated: bool = False
-    skipped: str = ""
-    finding: FindingDict | None = None
-
-
-def run_tests(rule: Rule, *, samples: Samples | None = None) -> list[TestResult]:
-    """Run the tests in a rule.
+def run_tests(rule: Rule, *, samples: Samples | None = None, generated: bool = True) -> list[TestResult]:
+    """Run the tests in a rule, and those that are made from it.
 
     Args:
         rule: the rule.
         samples: gives the facts of built samples; without it, tests that name one are skipped.
+        generated: whether to make tests of edges, version bounds and gaps too.
 
     """
-    return [run_test(rule, test, samples=samples) for test in rule.tests]
+    results = [run_test(rule, test, samples=samples) for test in rule.tests]
+    if generated:
+        results += generated_tests(rule)
+    return results
 
 
 def run_test(rule: Rule, test: InlineTest, *, samples: Samples | None = None) -> TestResult:

@@ -57,6 +57,7 @@ class Verdict:
         crashes: the crashes that satisfied a crash condition below.
         crash_informed: whether at least one field of a crash condition was true of some crash.
         moment: when the first item that satisfied it happened, where its kind has a time.
+        moment_missing: why that is not known although it was asked for.
 
     """
 
@@ -70,6 +71,7 @@ class Verdict:
     crashes: tuple[CrashRef, ...] = ()
     crash_informed: bool = False
     moment: datetime | None = None
+    moment_missing: MissingDict | None = None
 
     @property
     def informed(self) -> bool:
@@ -114,4 +116,5 @@ def merge(value: Value, label: str, children: Sequence[Verdict], *, every_agains
         moment=next((child.moment for child in children if child.moment is not None), None)
         if value is Value.YES
         else None,
+        moment_missing=next((child.moment_missing for child in children if child.moment_missing is not None), None),
     )

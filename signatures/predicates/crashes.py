@@ -11,7 +11,7 @@ is unknown, with that reason: the file may have been exchanged since.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from forensics.facts import path_of
@@ -197,16 +197,10 @@ class _Crashes(ListFamily):
         if leaf.absent:
             return verdict
         results = [self.test_item(leaf, item, context) for item in context.world.items("crashes")]
-        return Verdict(
-            verdict.value,
-            verdict.label,
-            verdict.evidence,
-            verdict.against,
-            verdict.missing,
-            leaf=True,
+        return replace(
+            verdict,
             crashes=tuple(_ref(result) for result in results if result.value is Value.YES),
             crash_informed=any(result.matched for result in results if result.value is not Value.NO),
-            moment=verdict.moment,
         )
 
 

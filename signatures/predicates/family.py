@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from forensics.facts import path_of
 from signatures.conditions import Condition, OneOf, Range, Scope
@@ -35,6 +35,13 @@ __all__ = ["Context", "Family", "ListFamily", "MapFamily"]
 _MAX_SHOWN = 5
 #: Gaps that one leaf names.
 _MAX_MISSING = 8
+
+
+class _Moment(TypedDict, total=False):
+    """When something happened, or why that is not known."""
+
+    moment: datetime
+    moment_missing: MissingDict
 
 
 class Context(Scope):
@@ -299,8 +306,23 @@ class ListFamily(Family):
             against=unique(against),
             missing=unique(lacks)[:_MAX_MISSING],
             leaf=True,
-            moment=_moment(hits[0].item.get(self.time_key)) if hits and self.time_key else None,
+            **self._moment(hits, context),
         )
+
+    def _moment(self, hits: Sequence[ItemResult], context: Context) -> _Moment:
+        """Return when the first hit happened, or what is missing to tell."""
+        if not hits or not self.time_key:
+            return {}
+        item = hits[0].item
+        parts = (*self.parts_of(item), self.time_key)
+        missing = self.unread(context.world, parts)
+        fact = item.get(self.time_key)
+        if missing is not None and (fact is None or context.world.gap_at(*parts) is not None):
+            return {"moment_missing": missing}
+        try:
+            return {"moment": DATE_TIME.read(fact)}
+        except ValueError:
+            return {}
 
     def item_lines(self, leaf: Leaf, result: ItemResult) -> list[EvidenceDict]:
         """Return what an item says for the leaf; what only names it is one line."""
@@ -410,7 +432,7 @@ class ListFamily(Family):
             against=(counted,) if value is Value.NO else (),
             missing=lacks if value is Value.UNKNOWN else (),
             leaf=True,
-            moment=_moment(hits[0].item.get(self.time_key)) if hits and self.time_key else None,
+            **self._moment(hits, context),
         )
 
 
@@ -426,11 +448,3 @@ def _count_value(condition: Condition, least: int, unknown: int, endless: bool, 
     if isinstance(condition, OneOf):
         return Value.NO if all(least > wanted for wanted in condition.values) else Value.UNKNOWN
     return Value.UNKNOWN
-
-
-def _moment(fact: Any) -> datetime | None:
-    try:
-        found: datetime = DATE_TIME.read(fact)
-    except ValueError:
-        return None
-    return found
