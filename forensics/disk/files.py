@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NtfsFiles"]
 
+#: The records before are those of the volume's own files ($MFT, $LogFile, …).
+_FIRST_FILE: Final = 24
 _LINKS: Final = {0xA0000003: "a junction", 0xA000000C: "a symbolic link"}
 #: Files whose unnamed data are zeros: the content is elsewhere, and only a filter driver brings it.
 _ELSEWHERE: Final = {
@@ -109,8 +111,8 @@ class NtfsFiles:
             kept = [
                 entry
                 for entry in self.volume.index(folder).entries()
-                # The root folder lists itself.
-                if not entry.dos and entry.name != "."
+                # The root folder lists itself and the volume's own files, which Windows shows nobody.
+                if not entry.dos and record_number(entry.reference) >= _FIRST_FILE
             ]
             self._listings[folder.number] = kept
             self._by_name.pop(folder.number, None)
@@ -127,8 +129,8 @@ class NtfsFiles:
                 names = {fold(entry.units): entry for entry in reversed(self._listings[folder.number])}
                 self._by_name[folder.number] = names
             found = names.get(fold(units))
-            # A short name does not stand in the listing.
-            if found is not None or "~" not in name:
+            # Short names and the volume's own files do not stand in the listing.
+            if found is not None or ("~" not in name and not name.startswith("$")):
                 return found
         return self.volume.index(folder).find(units, fold)
 

@@ -13,11 +13,10 @@ from dissect.ntfs import NTFS
 
 from parsers.errors import FormatError
 from tests.forensics.disk.ntfs_disks import ntfs_volume
-from tests.parsers.ntfs.volumes import content, every_file, opened
+from tests.parsers.ntfs.volumes import RECORD, content, every_file, opened, record_of, sized, taken_apart
 
 pytestmark = pytest.mark.peer("mkntfs", "wimlib-imagex")
 
-RECORD = 1024
 SPARE = 15
 #: Clusters of the first piece: it must hold the record that describes the second.
 FIRST = 6
@@ -43,7 +42,7 @@ def _split(data: bytearray, start: int, runs: list[tuple[int, int]]) -> None:
     """Leave the first clusters of the table to record 0 and give the rest to the spare record."""
     assert runs[0][1] > FIRST
     rest = [(runs[0][0] + FIRST, runs[0][1] - FIRST), *runs[1:]]
-    head, attributes = _taken_apart(data, start)
+    head, attributes = taken_apart(data, start)
     table = attributes[0x80]
     last = struct.unpack_from("<Q", table, 0x18)[0]
     first = table[:0x18] + struct.pack("<Q", FIRST - 1) + table[0x20:0x40] + _pairs([(runs[0][0], FIRST)])
@@ -58,44 +57,11 @@ def _split(data: bytearray, start: int, runs: list[tuple[int, int]]) -> None:
         )
     )  # fmt: skip
     resident = struct.pack("<IIBBHHHIHBx", 0x20, 0, 0, 0, 0x18, 0, 9, len(listing), 0x18, 0) + listing
-    body = [attributes[0x10], _sized(resident), attributes[0x30], _sized(first), attributes[0xB0]]
-    data[start : start + RECORD] = _record(head, body)
-    empty, _ = _taken_apart(data, spare)
+    body = [attributes[0x10], sized(resident), attributes[0x30], sized(first), attributes[0xB0]]
+    data[start : start + RECORD] = record_of(head, body)
+    empty, _ = taken_apart(data, spare)
     base = empty[:0x16] + struct.pack("<H", 1) + empty[0x18:0x20] + struct.pack("<Q", own) + empty[0x28:]
-    data[spare : spare + RECORD] = _record(base, [_sized(second)])
-
-
-def _taken_apart(data: bytearray, start: int) -> tuple[bytes, dict[int, bytes]]:
-    raw = bytearray(data[start : start + RECORD])
-    sequence = int.from_bytes(raw[4:6], "little")
-    for sector in range(2):
-        raw[sector * 512 + 510 : sector * 512 + 512] = raw[sequence + 2 + 2 * sector : sequence + 4 + 2 * sector]
-    at = int.from_bytes(raw[0x14:0x16], "little")
-    head = bytes(raw[:at])
-    attributes = {}
-    while raw[at : at + 4] != b"\xff\xff\xff\xff":
-        kind, length = struct.unpack_from("<II", raw, at)
-        attributes[kind] = bytes(raw[at : at + length])
-        at += length
-    return head, attributes
-
-
-def _record(head: bytes, attributes: list[bytes]) -> bytes:
-    raw = bytearray(head + b"".join(attributes) + b"\xff\xff\xff\xff\0\0\0\0")
-    struct.pack_into("<I", raw, 0x18, len(raw))
-    raw = raw.ljust(RECORD, b"\0")
-    sequence = int.from_bytes(raw[4:6], "little")
-    raw[sequence : sequence + 2] = b"\x05\0"
-    for sector in range(2):
-        end = sector * 512 + 510
-        raw[sequence + 2 + 2 * sector : sequence + 4 + 2 * sector] = raw[end : end + 2]
-        raw[end : end + 2] = b"\x05\0"
-    return bytes(raw)
-
-
-def _sized(attribute: bytes) -> bytes:
-    padded = attribute.ljust((len(attribute) + 7) & ~7, b"\0")
-    return padded[:4] + struct.pack("<I", len(padded)) + padded[8:]
+    data[spare : spare + RECORD] = record_of(base, [sized(second)])
 
 
 def _pairs(runs: list[tuple[int, int]]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from parsers.bytesource import FileSource
 from parsers.errors import StopcodeError
 from parsers.ntfs import DirEntry, NtfsVolume, Record
 from parsers.ntfs.volume import ROOT
+
+#: Bytes of a file record on every volume made here.
+RECORD = 1024
 
 
 class Patched:
@@ -108,3 +112,38 @@ def data_attribute(path: Path, record: Record, volume: NtfsVolume) -> int:
         place += int.from_bytes(raw[place + 4 : place + 8], "little")
     assert place + 64 < 510, "the attribute would straddle a fixed-up place"
     return offset + place
+
+
+def taken_apart(data: bytes | bytearray, start: int) -> tuple[bytes, dict[int, bytes]]:
+    """Return what stands before the attributes of the record at a place, and the attributes by their type."""
+    raw = bytearray(data[start : start + RECORD])
+    sequence = int.from_bytes(raw[4:6], "little")
+    for sector in range(2):
+        raw[sector * 512 + 510 : sector * 512 + 512] = raw[sequence + 2 + 2 * sector : sequence + 4 + 2 * sector]
+    at = int.from_bytes(raw[0x14:0x16], "little")
+    head = bytes(raw[:at])
+    attributes = {}
+    while raw[at : at + 4] != b"\xff\xff\xff\xff":
+        kind, length = struct.unpack_from("<II", raw, at)
+        attributes[kind] = bytes(raw[at : at + length])
+        at += length
+    return head, attributes
+
+
+def record_of(head: bytes, attributes: list[bytes]) -> bytes:
+    """Return a record as it stands on disk, its sectors guarded."""
+    raw = bytearray(head + b"".join(attributes) + b"\xff\xff\xff\xff\0\0\0\0")
+    struct.pack_into("<I", raw, 0x18, len(raw))
+    raw = raw.ljust(RECORD, b"\0")
+    sequence = int.from_bytes(raw[4:6], "little")
+    raw[sequence : sequence + 2] = b"\x05\0"
+    for sector in range(2):
+        end = sector * 512 + 510
+        raw[sequence + 2 + 2 * sector : sequence + 4 + 2 * sector] = raw[end : end + 2]
+        raw[end : end + 2] = b"\x05\0"
+    return bytes(raw)
+
+
+def sized(attribute: bytes) -> bytes:
+    padded = attribute.ljust((len(attribute) + 7) & ~7, b"\0")
+    return padded[:4] + struct.pack("<I", len(padded)) + padded[8:]
