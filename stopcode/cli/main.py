@@ -45,7 +45,7 @@ def _overview() -> str:
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {name:<{width}}  {text}" for name, (_module, text) in VERBS.items())
     return (
-        "Offline crash-dump and disk forensics: why a Windows machine died, read from its disk alone.\n\n"
+        "Why a Windows machine died, or will: read from its disk or its crash dump alone.\n\n"
         "usage: stopcode VERB ...\n       stopcode IMAGE          the same as: stopcode scan IMAGE\n\n"
         "examples:\n  stopcode scan disk.vhdx\n  stopcode explain 0x7B\n\n"
         f"verbs:\n{verbs}\n\n{exit_text(Exit)}\n\n"
@@ -82,7 +82,7 @@ def _run(argv: Sequence[str]) -> int:
     verb, rest = _split(argv)
     parser, module = parser_of(verb)
     try:
-        args = parser.parse_args(rest)
+        args = parser.parse_intermixed_args(rest)
     except SystemExit as left:
         # argparse leaves this way after --help.
         return int(left.code or 0)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stopcode.report.crash_lines import crash_lines
-from stopcode.report.lines import Line, Tone, aligned, blank, heading
+from stopcode.report.lines import Line, Tone, aligned, blank, heading, paragraphs
 from stopcode.report.words import count_of, moment, where
 
 __all__ = ["STATE_WORD", "diagnostic_lines", "finding_lines", "report_lines"]
@@ -48,7 +48,7 @@ def report_lines(report: Mapping[str, Any], *, verbose: bool = False) -> Iterato
 
 
 def _size(number: object) -> str:
-    if not isinstance(number, int):
+    if not isinstance(number, int) or number <= 0:
         return ""
     for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if number >= factor:
@@ -82,7 +82,8 @@ def _machine(report: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Li
     rows = [
         ("Name", or_gap(known("hostname"), "/system/hostname", "/system")),
         ("Windows", or_gap(known("product", "display_version"), "/system/product", "/system")),
-        ("Version", or_gap(known("version", "arch"), "/system/version", "/system/build", "/system")),
+        ("Version", or_gap(known("version"), "/system/version", "/system/build", "/system")),
+        ("Processor", known("arch")),
         ("Update", update),
         ("Role", role),
         ("Hardware", known("manufacturer", "model")),
@@ -130,8 +131,7 @@ def finding_lines(finding: Mapping[str, Any], *, number: int = 1, verbose: bool 
     yield from _steps(finding.get("remediation") or [])
     if verbose and finding.get("explain"):
         yield Line("Why", "heading", 5)
-        for paragraph in str(finding["explain"]).splitlines():
-            yield Line(paragraph, indent=7)
+        yield from paragraphs(str(finding["explain"]), indent=7)
     references = finding.get("references") or []
     if references and verbose:
         yield Line("Sources", "heading", 5)

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
-__all__ = ["Line", "Tone", "aligned", "blank", "heading"]
+__all__ = ["UNWRAPPED", "Line", "Tone", "aligned", "blank", "heading", "paragraphs"]
 
-Tone = Literal["plain", "strong", "heading", "good", "bad", "doubt", "quiet", "command"]
+Tone = Literal["plain", "strong", "heading", "good", "bad", "doubt", "quiet", "command", "verbatim"]
+
+#: A command is there to be copied, and a drawing has its own shape: the terminal may break them, we do not.
+UNWRAPPED: frozenset[Tone] = frozenset({"command", "verbatim"})
 
 
 class Line(NamedTuple):
@@ -19,7 +22,7 @@ class Line(NamedTuple):
 
     Attributes:
         text: what it says; wrapped text hangs below its own beginning.
-        tone: what it is, never told by colour alone. A command is never wrapped: it is there to be copied.
+        tone: what it is, never told by colour alone.
         indent: columns of space before it.
         lead: a label, number or earlier cells of a table before the text; not wrapped.
 
@@ -51,3 +54,9 @@ def aligned(rows: Iterable[Sequence[str]], *, indent: int = 0, tones: Sequence[T
     for number, row in enumerate(table):
         lead = "".join(f"{cell:<{width}}  " for cell, width in zip(row[:-1], widths, strict=True))
         yield Line(row[-1], tones[number] if number < len(tones) else "plain", indent, lead)
+
+
+def paragraphs(text: str, *, indent: int = 0) -> Iterator[Line]:
+    """Yield a text that was wrapped where it was written, a line a paragraph; an empty line stands between two."""
+    for part in text.strip().split("\n\n"):
+        yield Line(" ".join(part.split()), indent=indent)

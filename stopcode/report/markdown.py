@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TextIO
 
-from stopcode.report.lines import Line
+from stopcode.report.lines import UNWRAPPED, Line
 from stopcode.report.safe import shown
 
 __all__ = ["escaped", "write_markdown"]
@@ -38,7 +38,7 @@ def write_markdown(lines: Iterable[Line], out: TextIO) -> None:
             out.write(f"# {escaped(line.text)}\n\n")
         elif line.tone == "heading" and not line.indent:
             out.write(f"## {escaped(line.text)}\n\n")
-        elif line.tone == "command":
+        elif line.tone in UNWRAPPED:
             out.write(f"\n{_fenced(shown(line.text))}\n\n")
         else:
             depth = min(line.indent // 3, 4)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from stopcode.report.lines import Line, Tone
+from stopcode.report.lines import UNWRAPPED, Line, Tone
 from stopcode.report.plain import ascii_text
 from stopcode.report.safe import shown
 
@@ -26,6 +26,7 @@ _STYLES: dict[Tone, Style] = {
     "doubt": Style(color="yellow"),
     "quiet": Style(dim=True),
     "command": Style(color="green"),
+    "verbatim": Style(),
 }
 _LEAD = Style(dim=True)
 #: Text is never squeezed into less than this: a deep lead gives way then.
@@ -58,8 +59,7 @@ def write_terminal(lines: Iterable[Line], out: TextIO, *, width: int, colour: bo
         if not unicode:
             lead, text = ascii_text(lead), ascii_text(text)
         style = _STYLES[line.tone]
-        if not width or line.tone == "command":
-            # A command is there to be copied: the terminal may break it, we do not.
+        if not width or line.tone in UNWRAPPED:
             whole = Text.assemble(" " * line.indent, (lead, _LEAD), (text, style))
             console.print(whole, soft_wrap=True)
             continue

@@ -203,7 +203,12 @@ def verdict(
     made: dict[str, Any] = {
         "state": state,
         "sentence": sentence,
-        "lines": _lines(facts, crash, chosen, [*exposed, *suspected], unread, reported=reported),
+        "lines": [
+            line
+            for line in _lines(facts, crash, chosen, [*exposed, *suspected], unread, reported=reported)
+            # The sentence names the problem already where it has no crash to tell of.
+            if chosen is None or not (line.startswith("Known problem: ") and str(chosen.get("title")) in sentence)
+        ],
     }
     if chosen is not None:
         made["rule"] = chosen["rule"]
