@@ -13,7 +13,7 @@ from uuid import UUID
 from forensics.disk.opening import Layer, Opener, Opening, base_name, beside, neighbours
 from parsers.bytesource import FileSource
 from parsers.diagnostics import Diagnostics
-from parsers.disk.vhd import SECTOR, Vhd
+from parsers.disk.vhd import SECTOR, Vhd, read_unique_id
 from parsers.disk.vhdx import Vhdx, read_data_write_guid
 from parsers.errors import FormatError, MissingParentError, StopcodeError
 from parsers.limits import MAX_PARENT_CANDIDATES
@@ -40,12 +40,11 @@ def open_vhd(source: FileSource, path: Path, opening: Opening, opener: Opener) -
         wanted = disk.parent_id
 
         def is_parent(candidate: FileSource) -> bool:
-            return Vhd(candidate, Diagnostics()).unique_id == wanted
+            return read_unique_id(candidate) == wanted
 
         # An id of zeros is no identity: nothing but the name speaks for a parent then.
-        parent = _find(
-            path, disk.parent_names, is_parent, {".vhd", ".avhd"} if any(wanted) else set(), str(UUID(bytes=wanted))
-        )
+        suffixes = {".vhd", ".avhd"} if any(wanted) else set()
+        parent = _find(path, disk.parent_names, is_parent, suffixes, str(UUID(bytes=wanted)), opening)
         _attach(layer, parent, opening, opener)
         disk.parent = layer.parents[0].source
     return layer
@@ -72,7 +71,7 @@ def open_vhdx(source: FileSource, path: Path, opening: Opening, opener: Opener) 
         def is_parent(candidate: FileSource) -> bool:
             return read_data_write_guid(candidate) in linkage
 
-        parent = _find(path, disk.parent_names, is_parent, {".vhdx", ".avhdx"}, linkage[0])
+        parent = _find(path, disk.parent_names, is_parent, {".vhdx", ".avhdx"}, linkage[0], opening)
         _attach(layer, parent, opening, opener)
         disk.parent = layer.parents[0].source
     return layer
@@ -84,7 +83,12 @@ def _attach(layer: Layer, parent: Path, opening: Opening, opener: Opener) -> Non
 
 
 def _find(
-    child: Path, names: tuple[str, ...], is_parent: Callable[[FileSource], bool], suffixes: set[str], identity: str
+    child: Path,
+    names: tuple[str, ...],
+    is_parent: Callable[[FileSource], bool],
+    suffixes: set[str],
+    identity: str,
+    opening: Opening,
 ) -> Path:
     """Return the parent's file: by the names that the child has for it, else by identity among its neighbours."""
     wrong: Path | None = None
@@ -93,11 +97,16 @@ def _find(
         found = beside(child, name)
         if found is None or found.name == child.name:
             continue
-        if _matches(found, is_parent):
+        if _matches(found, is_parent, opening):
             return found
         wrong = wrong or found
     for candidate in _candidates(child, suffixes):
-        if candidate != wrong and _matches(candidate, is_parent):
+        if candidate != wrong and _matches(candidate, is_parent, opening):
+            opening.diagnostics.info(
+                "container.parent-renamed",
+                f"the parent was found by its identity under the name {candidate.name}",
+                source=child.name,
+            )
             return candidate
     called = asked[0] if asked else "a disk without a name"
     if wrong is not None:
@@ -121,9 +130,9 @@ def _candidates(child: Path, suffixes: set[str]) -> Iterator[Path]:
             yield entry
 
 
-def _matches(path: Path, is_parent: Callable[[FileSource], bool]) -> bool:
+def _matches(path: Path, is_parent: Callable[[FileSource], bool], opening: Opening) -> bool:
     try:
-        with FileSource(path) as source:
+        with opening.file(path) as source:
             return is_parent(source)
-    except (OSError, StopcodeError):
+    except StopcodeError:
         return False

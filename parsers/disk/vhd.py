@@ -25,7 +25,7 @@ from parsers.disk.vhd_layouts import DYNAMIC_HEADER, FOOTER, FOOTER_COOKIE, HEAD
 from parsers.errors import FormatError, ReadError
 from parsers.limits import MAX_CHECKED_BLOCKS, MAX_DISK_BLOCK, MAX_PARENT_NAME
 
-__all__ = ["SECTOR", "Vhd", "find_footer"]
+__all__ = ["SECTOR", "Vhd", "find_footer", "read_unique_id"]
 
 SECTOR = 512
 _FOOTER_SIZE = 512
@@ -52,6 +52,45 @@ def find_footer(source: ByteSource) -> tuple[int, bytes] | None:
     if len(tail) >= _FOOTER_SIZE - 1 and tail[-(_FOOTER_SIZE - 1) :].startswith(FOOTER_COOKIE):
         return size - _FOOTER_SIZE + 1, tail[-(_FOOTER_SIZE - 1) :] + b"\0"
     return None
+
+
+def _choose_footer(source: ByteSource, diagnostics: Diagnostics) -> tuple[Container[Any], int]:
+    """Return the footer to believe, and where data may reach to.
+
+    The trailing one if its checksum is right, else the copy at 0 if that one's is, else either.
+    """
+    found = find_footer(source)
+    head = source.read_at(0, _FOOTER_SIZE)
+    trailing = found[1] if found else None
+    end = found[0] if found else source.size
+    copy = head if len(head) == _FOOTER_SIZE and head.startswith(FOOTER_COOKIE) else None
+    if trailing is not None and _sum_is_right(trailing, 0x40):
+        return FOOTER.parse(trailing), end
+    if copy is not None and _sum_is_right(copy, 0x40):
+        diagnostics.warning(
+            "vhd.footer-copy",
+            "the footer at the end of the file is "
+            + ("missing" if trailing is None else "damaged")
+            + "; the copy at its beginning was used",
+            hint="the end of the file may be missing: compare its size with the original's",
+        )
+        return FOOTER.parse(copy), end
+    chosen = trailing if trailing is not None else copy
+    if chosen is None:
+        raise FormatError("VHD", "no footer at the end of the file and no copy of it at the beginning")
+    diagnostics.warning("vhd.checksum", "the footer's checksum is wrong; it was believed all the same")
+    return FOOTER.parse(chosen), end
+
+
+def read_unique_id(source: ByteSource) -> bytes:
+    """Return the 16 bytes by which a child names this file as its parent.
+
+    Raises:
+        FormatError: not a VHD.
+
+    """
+    footer, _ = _choose_footer(source, Diagnostics())
+    return bytes(footer.unique_id)
 
 
 class Vhd:
@@ -84,7 +123,7 @@ class Vhd:
         self.block_size = 0
         self.parent_id = bytes(16)
         self.parent_names: tuple[str, ...] = ()
-        footer = self._choose_footer()
+        footer, self._end = _choose_footer(source, diagnostics)
         self.kind = _KINDS.get(footer.disk_type, "")
         if not self.kind:
             raise FormatError("VHD", "unknown disk type", expected="2, 3 or 4", found=footer.disk_type)
@@ -107,32 +146,6 @@ class Vhd:
     def size(self) -> int:
         """Length of the virtual disk in bytes."""
         return self._size
-
-    # -- footer --------------------------------------------------------------------------------------------------
-
-    def _choose_footer(self) -> Container[Any]:
-        """Take the trailing footer if its checksum is right, else the copy at 0 if that one's is, else either."""
-        found = find_footer(self._source)
-        self._end = found[0] if found else self._source.size
-        head = self._source.read_at(0, _FOOTER_SIZE)
-        trailing = found[1] if found else None
-        copy = head if len(head) == _FOOTER_SIZE and head.startswith(FOOTER_COOKIE) else None
-        if trailing is not None and _sum_is_right(trailing, 0x40):
-            return FOOTER.parse(trailing)
-        if copy is not None and _sum_is_right(copy, 0x40):
-            self._diagnostics.warning(
-                "vhd.footer-copy",
-                "the footer at the end of the file is "
-                + ("missing" if trailing is None else "damaged")
-                + "; the copy at its beginning was used",
-                hint="the end of the file may be missing: compare its size with the original's",
-            )
-            return FOOTER.parse(copy)
-        chosen = trailing if trailing is not None else copy
-        if chosen is None:
-            raise FormatError("VHD", "no footer at the end of the file and no copy of it at the beginning")
-        self._diagnostics.warning("vhd.checksum", "the footer's checksum is wrong; it was believed all the same")
-        return FOOTER.parse(chosen)
 
     # -- fixed ---------------------------------------------------------------------------------------------------
 
