@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from typing import Any
 
 from signatures.model import Mark
@@ -32,29 +31,54 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u
 _TAB = "\t"
 
 
-@dataclass(slots=True)
-class ScalarNode:
-    """A text."""
+class _Placed:
+    """Something with a place; the place is made only when somebody asks, since few are ever told.
 
-    text: str
-    mark: Mark
-    quoted: bool = False
+    Args:
+        event: what libyaml said, or a mark that is known already.
+
+    """
+
+    __slots__ = ("_event",)
+
+    def __init__(self, event: Any) -> None:
+        self._event = event
+
+    @property
+    def mark(self) -> Mark:
+        """Where it stands."""
+        return self._event if isinstance(self._event, Mark) else _mark(self._event)
 
 
-@dataclass(slots=True)
-class SeqNode:
+class ScalarNode(_Placed):
+    """A text; `quoted` or a block, so that an empty one is meant."""
+
+    __slots__ = ("quoted", "text")
+
+    def __init__(self, text: str, event: Any, quoted: bool = False) -> None:
+        self._event = event
+        self.text = text
+        self.quoted = quoted
+
+
+class SeqNode(_Placed):
     """A list."""
 
-    items: list[YamlNode]
-    mark: Mark
+    __slots__ = ("items",)
+
+    def __init__(self, event: Any) -> None:
+        self._event = event
+        self.items: list[YamlNode] = []
 
 
-@dataclass(slots=True)
-class MapNode:
+class MapNode(_Placed):
     """A map, in the file's order; keys are unique."""
 
-    entries: dict[str, tuple[ScalarNode, YamlNode]]
-    mark: Mark
+    __slots__ = ("entries",)
+
+    def __init__(self, event: Any) -> None:
+        self._event = event
+        self.entries: dict[str, tuple[ScalarNode, YamlNode]] = {}
 
     def get(self, key: str) -> YamlNode | None:
         """Return a value or None."""
@@ -129,16 +153,6 @@ def _mark(event: Any) -> Mark:
     return Mark(start.line + 1, column, end.column + 1 if end.line == start.line else column + 1)
 
 
-class _Open:
-    """A list or map that is being read; of a map the key that waits for its value."""
-
-    __slots__ = ("key", "node")
-
-    def __init__(self, node: SeqNode | MapNode) -> None:
-        self.node = node
-        self.key: ScalarNode | None = None
-
-
 def _build(text: str, problems: Problems) -> YamlNode | None:
     import yaml
 
@@ -170,56 +184,76 @@ def _yaml_hint(message: str) -> str:
 
 
 class _Builder:
-    """Turns events into nodes."""
+    """Turns events into nodes: a stack of the lists and maps that are open, and the keys that wait for their values."""
 
     def __init__(self, problems: Problems, yaml: Any) -> None:
         self.problems = problems
-        self.yaml = yaml
         self.root: YamlNode | None = None
-        self.stack: list[_Open] = []
+        self.stack: list[SeqNode | MapNode] = []
+        self.keys: list[ScalarNode | None] = []
         self.documents = 0
         self.nodes = 0
+        self.handlers = {
+            yaml.ScalarEvent: self._scalar,
+            yaml.SequenceStartEvent: self._sequence,
+            yaml.MappingStartEvent: self._mapping,
+            yaml.SequenceEndEvent: self._end,
+            yaml.MappingEndEvent: self._end,
+            yaml.AliasEvent: self._alias,
+            yaml.DocumentStartEvent: self._document,
+        }
 
     def take(self, event: Any) -> bool:
         """Take one event; return whether to go on."""
-        yaml = self.yaml
-        if isinstance(event, yaml.ScalarEvent):
-            return self._scalar(event)
-        if isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
-            return self._start(event)
-        if isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
-            self.stack.pop()
-        elif isinstance(event, yaml.AliasEvent):
-            self._refuse(event, f"an alias, *{event.anchor}", "SC003", "write the value out; `define` names predicates")
-            self._add(ScalarNode("", _mark(event), quoted=True))
-        elif isinstance(event, yaml.DocumentStartEvent):
-            self.documents += 1
-            if self.documents > 1:
-                self._refuse(event, "a second document", "SC001", "one rule, one file")
-                return False
-            if event.version or event.tags:
-                self._refuse(event, "a YAML directive", "SC003", "remove it")
-        return True
+        handler = self.handlers.get(type(event))
+        return handler is None or handler(event)
 
     def _scalar(self, event: Any) -> bool:
-        self._decorations(event, event.implicit != (False, False))
-        node = ScalarNode(event.value, _mark(event), event.style is not None)
-        match = _FORBIDDEN.search(event.value)
-        if match is not None:
-            self.problems.add(node.mark, "", f"{_name_of(match.group())}, by an escape", "SC004", "remove it")
+        if event.anchor is not None or event.tag is not None:
+            self._decorations(event, event.implicit != (False, False))
+        style = event.style
+        node = ScalarNode(event.value, event, style is not None)
+        if style == '"':
+            # Only inside double quotes an escape can bring in what the text itself must not hold.
+            match = _FORBIDDEN.search(event.value)
+            if match is not None:
+                self.problems.add(node.mark, "", f"{_name_of(match.group())}, by an escape", "SC004", "remove it")
         return self._add(node)
 
-    def _start(self, event: Any) -> bool:
-        self._decorations(event, event.implicit)
-        mark = _mark(event)
+    def _sequence(self, event: Any) -> bool:
+        return self._open(SeqNode(event), event)
+
+    def _mapping(self, event: Any) -> bool:
+        return self._open(MapNode(event), event)
+
+    def _open(self, node: SeqNode | MapNode, event: Any) -> bool:
+        if event.anchor is not None or event.tag is not None:
+            self._decorations(event, event.implicit)
         if len(self.stack) >= MAX_DEPTH:
-            self.problems.add(mark, "", f"nested deeper than {MAX_DEPTH}", "SC005")
+            self.problems.add(node.mark, "", f"nested deeper than {MAX_DEPTH}", "SC005")
             return False
-        node: SeqNode | MapNode
-        node = SeqNode([], mark) if isinstance(event, self.yaml.SequenceStartEvent) else MapNode({}, mark)
         going = self._add(node)
-        self.stack.append(_Open(node))
+        self.stack.append(node)
+        self.keys.append(None)
         return going
+
+    def _end(self, event: Any) -> bool:
+        self.stack.pop()
+        self.keys.pop()
+        return True
+
+    def _alias(self, event: Any) -> bool:
+        self._refuse(event, f"an alias, *{event.anchor}", "SC003", "write the value out; `define` names predicates")
+        return self._add(ScalarNode("", event, quoted=True))
+
+    def _document(self, event: Any) -> bool:
+        self.documents += 1
+        if self.documents > 1:
+            self._refuse(event, "a second document", "SC001", "one rule, one file")
+            return False
+        if event.version or event.tags:
+            self._refuse(event, "a YAML directive", "SC003", "remove it")
+        return True
 
     def _decorations(self, event: Any, implicit: bool) -> None:
         if event.anchor is not None:
@@ -239,31 +273,30 @@ class _Builder:
             self.root = node
             return True
         top = self.stack[-1]
-        if isinstance(top.node, SeqNode):
-            self._no_empty(node)
-            top.node.items.append(node)
-        elif top.key is None:
-            top.key = self._key(node)
+        if isinstance(top, MapNode):
+            key = self.keys[-1]
+            if key is None:
+                self.keys[-1] = self._key(node)
+                return True
+            self.keys[-1] = None
+            self._entry(top, key, node)
         else:
-            self._no_empty(node)
-            key, top.key = top.key, None
-            if key.text == "<<" and not key.quoted:
-                self.problems.add(key.mark, "", "a merge key", "SC003", "write the keys out")
-            elif key.text in top.node.entries:
-                first = top.node.entries[key.text][0].mark.line
-                self.problems.add(
-                    key.mark, "", f"the key `{key.text}` is there twice", "SC002", f"the first is on line {first}"
-                )
-            else:
-                top.node.entries[key.text] = (key, node)
+            top.items.append(node)
+        if isinstance(node, ScalarNode) and not node.text and not node.quoted:
+            self.problems.add(node.mark, "", "an empty value", "SC103", 'write "" for an empty text')
         return True
+
+    def _entry(self, top: MapNode, key: ScalarNode, node: YamlNode) -> None:
+        first = top.entries.setdefault(key.text, (key, node))
+        if first[1] is not node:
+            hint = f"the first is on line {first[0].mark.line}"
+            self.problems.add(key.mark, "", f"the key `{key.text[:60]}` is there twice", "SC002", hint)
+        elif key.text == "<<" and not key.quoted:
+            del top.entries[key.text]
+            self.problems.add(key.mark, "", "a merge key", "SC003", "write the keys out")
 
     def _key(self, node: YamlNode) -> ScalarNode:
         if isinstance(node, ScalarNode):
             return node
         self.problems.add(node.mark, "", "a key must be a word", "SC103")
-        return ScalarNode("", node.mark)
-
-    def _no_empty(self, node: YamlNode) -> None:
-        if isinstance(node, ScalarNode) and not node.text and not node.quoted:
-            self.problems.add(node.mark, "", "an empty value", "SC103", 'write "" for an empty text')
+        return ScalarNode("", node.mark, quoted=True)
