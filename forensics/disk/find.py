@@ -4,10 +4,10 @@ Judged by content, never by a letter or a place: `\Windows` (or another folder o
 `System32\config\SYSTEM`, `System32\config\SOFTWARE` and `System32\ntoskrnl.exe`. Recovery environments,
 `Windows.old` and the folders of an upgrade lie deeper or lack some of these.
 
-Candidates are ranked by what is there, each of the three counting more than the next: a SYSTEM hive that opens (2) or
-a damaged one (1), the same of SOFTWARE, a kernel (1). A failed disk may lack any of them, so the best candidate is
-taken whatever it lacks, as long as it has one; what it lacks is told. Among equal ones the Windows whose control sets
-were changed last is taken, and all are told (`disk.many-windows`).
+Candidates are ranked by how many of the three are there, whatever their state; then by the state of SYSTEM (it opens,
+or is damaged), then of SOFTWARE; then by which control sets were changed last. A failed disk may lack any of the three
+or hold a zeroed hive, so the best candidate is taken whatever it lacks, as long as it has one; what it lacks is told.
+More than one are told too (`disk.many-windows`).
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Candidate:
 
     @property
     def rank(self) -> tuple[int, int, int]:
-        """How much of a Windows it is."""
-        return self.system, self.software, self.kernel
+        """How much of a Windows it is: how many of the three are there, then the state of the hives."""
+        return sum(map(bool, (self.system, self.software, self.kernel))), self.system, self.software
 
     @property
     def lacks(self) -> list[str]:
