@@ -301,13 +301,18 @@ class BugCheckDict(TypedDict):
 
 
 class DumpDict(TypedDict, total=False):
-    """The dump file: `kind` is the DumpType's word; `complete` is false when the file is cut."""
+    """The dump file: `kind` is the DumpType's word; `complete` is false when the file is cut.
+
+    `archive` ("zip", "gz", "xz", "cab") and `member` tell where it was unpacked from; `size` is then the unpacked one.
+    """
 
     path: str
     kind: str
     type: int
     size: int
     complete: bool
+    archive: str
+    member: str
     where: Literal["memory-dmp", "minidump", "pagefile", "live-kernel", "wer", "file"]
 
 

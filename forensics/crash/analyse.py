@@ -112,6 +112,10 @@ def _dump_dict(dump: Dump, path: str, where: Where) -> DumpDict:
         "complete": dump.complete,
         "where": where,
     }
+    if dump.packed is not None:
+        made["archive"] = dump.packed.kind
+        if dump.packed.member:
+            made["member"] = dump.packed.member
     if dump.header.dump_type is not None:
         made["type"] = int(dump.header.dump_type)
     return made

@@ -25,6 +25,7 @@ from parsers.limits import MAX_PROCESSORS, MAX_TRIAGE_IN_MEMORY
 
 if TYPE_CHECKING:
     # Only for annotations: each kind of body is imported when a dump of its kind is opened.
+    from parsers.dump.packed import Packed
     from parsers.dump.physical import PhysicalMemory
     from parsers.dump.snapshot import Snapshot
     from parsers.dump.triage import TriageDump
@@ -49,6 +50,7 @@ class Dump:
         memory: virtual memory; reads raise ReadError and say why.
         physical: physical memory; None for triage and header-only dumps.
         triage: the body of a triage dump, else None.
+        packed: the archive that the dump was unpacked from, None when it lay bare.
 
     """
 
@@ -61,6 +63,7 @@ class Dump:
         self.kind = KIND_NAMES.get(header.dump_type or 0, "unknown")
         self.complete = True
         self.triage: TriageDump | None = None
+        self.packed: Packed | None = None
         self._snapshot: Snapshot | None = None
         self.memory: Memory = EmptyMemory("the dump holds its header alone", pointer_size=self.pointer_size)
         self._read_body()
@@ -286,13 +289,23 @@ class Dump:
 
 
 def open_dump(source: ByteSource) -> Dump:
-    """Open a kernel crash dump.
+    """Open a kernel crash dump, or the first one of an archive (.zip, .gz, .xz, .cab).
 
     Raises:
-        FormatError: not a kernel dump.
+        FormatError: not a kernel dump, nor an archive with one.
         TruncatedError: cut before the end of the bug check's parameters.
-        UnsupportedError: a user-mode minidump or a hibernation file.
+        UnsupportedError: a user-mode minidump, a hibernation file, or an archive that is not read.
         ReadError: the header itself cannot be read.
 
     """
-    return Dump(source, parse_header(source), Diagnostics())
+    diagnostics = Diagnostics()
+    packed: Packed | None = None
+    if source.read_at(0, 4)[:2] in (b"PK", b"\x1f\x8b", b"\xfd7", b"MS"):
+        from parsers.dump.packed import packed_kind, unpack
+
+        if packed_kind(source.read_at(0, 8)) is not None:
+            packed = unpack(source, diagnostics)
+            source = packed.source
+    dump = Dump(source, parse_header(source), diagnostics)
+    dump.packed = packed
+    return dump

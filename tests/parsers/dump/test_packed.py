@@ -1,0 +1,207 @@
+"""Dumps in archives: the same dump as the bare one, whatever packed it; bombs and damage end at a limit."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import shutil
+import struct
+import subprocess
+import tracemalloc
+import zipfile
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parsers.bytesource import BytesSource
+from parsers.diagnostics import Diagnostics
+from parsers.dump import cabinet, packed
+from parsers.dump.open import open_dump
+from parsers.errors import FormatError, StopcodeError, UnsupportedError
+from tests.parsers.dump.builder import server2019, write_x64
+
+DUMP = write_x64(server2019(), 5)
+
+
+def zipped(*members: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def cab(*members: tuple[str, bytes], method: int = 1, reserve: int = 0) -> bytes:
+    """One folder with every member, in blocks of 32 KiB; MSZIP blocks have the one before as history."""
+    whole = b"".join(data for _name, data in members)
+    blocks, history = [], b""
+    for at in range(0, len(whole), 0x8000):
+        part = whole[at : at + 0x8000]
+        stored = part
+        if method == 1:
+            squeeze = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=history)
+            stored = b"CK" + squeeze.compress(part) + squeeze.flush()
+            history = part
+        blocks.append(struct.pack("<IHH", 0, len(stored), len(part)) + b"\xaa" * reserve + stored)
+    names = b""
+    offset = 0
+    for name, data in members:
+        names += struct.pack("<IIHHHH", len(data), offset, 0, 0x5921, 0x6000, 0x20) + name.encode() + b"\0"
+        offset += len(data)
+    extra = struct.pack("<HBB", 3, reserve, reserve) + b"\xbb" * 3 if reserve else b""
+    files_at = 36 + len(extra) + 8 + reserve
+    data_at = files_at + len(names)
+    body = struct.pack("<IHH", data_at, len(blocks), method) + b"\xcc" * reserve + names + b"".join(blocks)
+    size = 36 + len(extra) + len(body)
+    head = struct.pack(
+        "<4sIIIIIBBHHHHH", b"MSCF", 0, size, 0, files_at, 0, 3, 1, 1, len(members), 4 * bool(reserve), 7, 0
+    )
+    return head + extra + body
+
+
+ARCHIVES = {
+    "zip": zipped(("sysdata.xml", b"<x/>" * 9), ("Mini.dmp", DUMP)),
+    "zip-stored": zipped(("Mini.dmp", DUMP), method=zipfile.ZIP_STORED),
+    "zip-lzma": zipped(("Mini.dmp", DUMP), method=zipfile.ZIP_LZMA),
+    "gz": gzip.compress(DUMP),
+    "gz-two": gzip.compress(DUMP[:5000]) + gzip.compress(DUMP[5000:]),
+    "xz": lzma.compress(DUMP),
+    "cab": cab(("sysdata.xml", b"<x/>" * 9), ("Mini.dmp", DUMP)),
+    "cab-stored": cab(("Mini.dmp", DUMP), method=0),
+    "cab-reserve": cab(("Mini.dmp", DUMP), reserve=5),
+}
+
+
+@pytest.mark.parametrize("name", sorted(ARCHIVES))
+def test_a_packed_dump_reads_as_the_bare_one(name: str) -> None:
+    dump = open_dump(BytesSource(ARCHIVES[name]))
+    assert dump.packed is not None
+    assert dump.packed.kind == name.partition("-")[0]
+    assert dump.packed.member == ("" if name.startswith(("gz", "xz")) else "Mini.dmp")
+    assert dump.source.size == len(DUMP)
+    assert dump.source.read_at(0, len(DUMP)) == DUMP
+    assert dump.complete
+    assert dump.modules() == open_dump(BytesSource(DUMP)).modules()
+    assert dump.diagnostics.items == open_dump(BytesSource(DUMP)).diagnostics.items
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(shutil.which("7zz") is None, reason="7zz is not installed")
+@pytest.mark.parametrize("name", [name for name in sorted(ARCHIVES) if name.startswith("cab")])
+def test_7zip_finds_the_same_in_the_cabinets_of_these_tests(tmp_path: Path, name: str) -> None:
+    (tmp_path / "x.cab").write_bytes(ARCHIVES[name])
+    subprocess.run(["7zz", "x", "-y", "x.cab"], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "Mini.dmp").read_bytes() == DUMP
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(shutil.which("7zz") is None, reason="7zz is not installed")
+@pytest.mark.parametrize("kind", ["zip", "gzip", "xz"])
+def test_what_7zip_packs_is_read(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "Mini.dmp").write_bytes(DUMP)
+    subprocess.run(["7zz", "a", f"-t{kind}", "x", "Mini.dmp"], cwd=tmp_path, check=True, capture_output=True)
+    path = next(path for path in tmp_path.iterdir() if path.name.startswith("x"))
+    dump = open_dump(BytesSource(path.read_bytes()))
+    assert dump.source.read_at(0, len(DUMP)) == DUMP
+
+
+@pytest.mark.parametrize("name", ["zip", "gz", "xz", "cab"])
+def test_an_archive_without_a_dump_is_an_error(name: str) -> None:
+    other = b"MZ" + bytes(50_000)
+    data = {
+        "zip": zipped(("a.dmp", other)),
+        "gz": gzip.compress(other),
+        "xz": lzma.compress(other),
+        "cab": cab(("a", other)),
+    }
+    with pytest.raises(FormatError, match="holds no kernel dump"):
+        open_dump(BytesSource(data[name]))
+
+
+@pytest.mark.parametrize("name", ["gz", "xz", "cab", "cab-stored"])
+@pytest.mark.parametrize("part", [0.5, 0.95])
+def test_a_cut_archive_gives_the_dump_up_to_there(name: str, part: float) -> None:
+    data = ARCHIVES[name]
+    dump = open_dump(BytesSource(data[: int(len(data) * part)]))
+    assert not dump.complete
+    assert 0 < dump.source.size < len(DUMP)
+    assert dump.source.read_at(0, dump.source.size) == DUMP[: dump.source.size]
+    assert "dump.packed-damaged" in {item.code for item in dump.diagnostics.items}
+
+
+def test_several_dumps_are_told() -> None:
+    dump = open_dump(BytesSource(zipped(("a.dmp", DUMP), ("b.dmp", DUMP))))
+    assert dump.packed is not None
+    assert dump.packed.member == "a.dmp"
+    assert "dump.packed-others" in {item.code for item in dump.diagnostics.items}
+
+
+@pytest.mark.parametrize("kind", ["zip", "gz", "xz"])
+def test_a_bomb_ends_at_the_limit(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "MAX_UNPACKED_DUMP", 3 << 20)
+    monkeypatch.setattr(packed, "_IN_MEMORY", 1 << 20)
+    bomb = DUMP + bytes(20 << 20)
+    data = {"zip": zipped, "gz": gzip.compress, "xz": lzma.compress}[kind]
+    source = BytesSource(data(("a.dmp", bomb)) if kind == "zip" else data(bomb))  # type: ignore[operator]
+    tracemalloc.start()
+    dump = open_dump(source)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert dump.source.size == 3 << 20
+    assert peak < 16 << 20
+    assert "dump.packed-large" in {item.code for item in dump.diagnostics.items}
+
+
+def test_a_dump_many_times_larger_than_its_archive_ends_at_the_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "_ALWAYS", 1 << 20)
+    monkeypatch.setattr(packed, "MAX_UNPACK_RATIO", 3)
+    data = gzip.compress(DUMP + bytes(8 << 20))
+    assert open_dump(BytesSource(data)).source.size == max(1 << 20, 3 * len(data))
+
+
+def test_more_members_than_the_limit_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "MAX_PACKED_MEMBERS", 3)
+    monkeypatch.setattr(cabinet, "MAX_PACKED_MEMBERS", 3)
+    few = [(f"{number}", b"nothing here") for number in range(4)]
+    for data in (zipped(*few, ("z", DUMP)), cab(*few, ("z", DUMP))):
+        with pytest.raises(FormatError, match="holds no kernel dump"):
+            open_dump(BytesSource(data))
+
+
+def test_an_xz_that_asks_for_too_much_memory_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "MAX_XZ_MEMORY", 1 << 20)
+    with pytest.raises(UnsupportedError, match="too much memory"):
+        open_dump(BytesSource(lzma.compress(DUMP, preset=6)))
+
+
+def test_what_is_not_read_says_what_to_do() -> None:
+    with pytest.raises(UnsupportedError, match="LZX") as caught:
+        open_dump(BytesSource(cab(("a", DUMP), method=3 | 15 << 8)))
+    assert caught.value.hint
+    data = bytearray(zipped(("a.dmp", DUMP)))
+    data[6] |= 1
+    data[data.rindex(b"PK\1\2") + 8] |= 1
+    with pytest.raises(UnsupportedError, match="encrypted"):
+        open_dump(BytesSource(bytes(data)))
+
+
+@pytest.mark.fuzz
+@given(
+    name=st.sampled_from(sorted(ARCHIVES)),
+    changes=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=6),
+)
+def test_any_archive_gives_a_dump_or_an_error(name: str, changes: list[tuple[float, int]]) -> None:
+    data = bytearray(ARCHIVES[name])
+    for place, value in changes:
+        # The tables are at the ends.
+        at = int(place * 200) if value % 2 else int(place * len(data))
+        data[at if value % 3 else -1 - at % len(data)] = value
+    for content in (bytes(data), bytes(data[: int(len(data) * (changes[0][0] if changes else 1))])):
+        try:
+            packed.unpack(BytesSource(content), Diagnostics())
+        except StopcodeError:
+            continue
