@@ -30,6 +30,7 @@ def windows_folder(
     system = {
         "Select": {"Current": 1, "Default": 1},
         **STORFLT,
+        "ControlSet001\\Control\\Class": {},
         "ControlSet001\\Control\\ComputerName\\ComputerName": {"ComputerName": hostname},
     }
     software = {**SERVER_2019, CURRENT: {**SERVER_2019[CURRENT], "UBR": ubr}}  # type: ignore[dict-item]  # a map there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from forensics.facts import empty_facts
@@ -10,7 +11,7 @@ from forensics.facts import empty_facts
 def facts(**sections: Any) -> dict[str, Any]:
     """A document in which everything was read; sections replace the empty ones."""
     made: dict[str, Any] = {**empty_facts()}
-    made.update(sections)
+    made.update(copy.deepcopy(sections))
     return made
 
 
@@ -61,7 +62,7 @@ def crash(**fields: Any) -> dict[str, Any]:
         "gaps": [],
         "source": {"kind": "dump", "path": "\\Windows\\MEMORY.DMP"},
     }  # fmt: skip
-    made.update(fields)
+    made.update(copy.deepcopy(fields))
     return made
 
 
@@ -102,7 +103,7 @@ def finding(**fields: Any) -> dict[str, Any]:
         "targets": ["azure-site-recovery"],
         "triggers": ["failover"],
     }
-    made.update(fields)
+    made.update(copy.deepcopy(fields))
     return made
 
 
@@ -119,5 +120,5 @@ def report(**fields: Any) -> dict[str, Any]:
         "diagnostics": [],
         "stats": {"bytes_read": 1, "requests": 1, "wall_s": 0.1, "cpu_s": 0.1},
     }
-    made.update(fields)
+    made.update(copy.deepcopy(fields))
     return made

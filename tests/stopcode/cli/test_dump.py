@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stopcode.cli.exits import Exit
+from stopcode.report.shape import problems
+from stopcode.report.stored import document_schema
+from tests.stopcode.cli.run import Stopcode
+
+pytestmark = pytest.mark.realdata
+
+
+@pytest.fixture
+def dump(shared: Path) -> Path:
+    """A real small dump: 0x7E in amdppm.sys."""
+    return shared / "data" / "dumps" / "triage_x64.dmp"
+
+
+def test_a_small_dump_is_told_with_stop_code_parameters_stack_and_culprit(call: Stopcode, dump: Path) -> None:
+    done = call("dump", dump)
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert lines[0].startswith("This machine (Windows build 19041) crashed on 2021-02-21 01:38:22 UTC, 3 s after")
+    assert "0x7E SYSTEM_THREAD_EXCEPTION_NOT_HANDLED: the culprit is amdppm.sys" in lines[0]
+    assert "  Culprit: amdppm.sys (high confidence)" in lines
+    assert any(line.startswith("     0  amdppm.sys+0x334c ") and line.endswith("exact: trap") for line in lines)
+    assert "STATUS_ACCESS_VIOLATION" in done.out
+
+
+def test_verbose_lists_every_module_and_every_frame(call: Stopcode, dump: Path) -> None:
+    short, whole = call("dump", dump).out, call("dump", "-v", dump).out
+    assert "(-v shows all" in short
+    assert "(-v shows" not in whole
+    assert len(whole.splitlines()) > len(short.splitlines()) + 100
+    assert "    Wdf01000.sys " in whole
+
+
+def test_json_is_a_report_of_the_published_shape_with_one_crash(call: Stopcode, dump: Path) -> None:
+    done = call("dump", "-o", "json", dump)
+    report = done.document
+    assert not problems(report, document_schema("report"))
+    assert report["tool"]["rules"] == 0
+    [crash] = report["facts"]["crashes"]
+    assert crash["item"] == "triage_x64.dmp"
+    assert crash["bugcheck"]["code"] == "0x7e"
+    assert {gap["path"] for gap in report["facts"]["gaps"]} >= {"/system", "/drivers"}
+    assert str(dump.parent) not in str(report["facts"])
+    assert report["stats"]["bytes_read"] >= dump.stat().st_size
+
+
+def test_several_dumps_are_one_json_line_each_and_a_bad_one_stops_no_other(
+    call: Stopcode, dump: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.dmp"
+    bad.write_bytes(b"no dump at all" * 100)
+    done = call("dump", "-o", "jsonl", dump, bad, dump)
+    assert done.code == Exit.PARTIAL
+    assert done.out.count("\n") == 2
+    assert done.err.startswith(f"stopcode: error: {bad}: ")
+    assert call("dump", "-o", "json", dump, dump).code == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("keep", "code", "words"),
+    [
+        (0, Exit.UNREADABLE, "error: "),
+        (0x30, Exit.UNREADABLE, "error: "),
+        (0x1000, Exit.PARTIAL, "0x7E"),
+        (0x2000, Exit.PARTIAL, "0x7E"),
+        (700_000, Exit.PARTIAL, "0x7E"),
+    ],
+)
+def test_a_cut_dump_gives_its_sound_part_and_4_and_one_without_a_header_3(
+    call: Stopcode, dump: Path, tmp_path: Path, keep: int, code: int, words: str
+) -> None:
+    cut = tmp_path / "cut.dmp"
+    cut.write_bytes(dump.read_bytes()[:keep])
+    done = call("dump", cut)
+    assert done.code == code
+    assert words in done.out + done.err
+    assert "dump.truncated" in done.out or code == Exit.UNREADABLE
+
+
+@pytest.mark.parametrize("name", ["082325-12593-01.dmp", "7e_1.dmp", "7e_2.dmp", "9f.dmp", "be_1.dmp",
+                                  "102622-17265-01.dmp", "triage_arm64.dmp"])  # fmt: skip
+def test_every_real_dump_is_told_in_both_forms(call: Stopcode, unpacked: Callable[[str], Path], name: str) -> None:
+    path = unpacked(f"dumps/{name}")
+    table, document = call("dump", path), call("dump", "-o", "json", path)
+    assert table.code == document.code == 0
+    assert not problems(document.document, document_schema("report"))
+    sentence = document.document["verdict"]["sentence"]
+    assert table.out.splitlines()[0] == sentence
+
+
+def test_what_is_no_dump_is_refused_with_a_reason(call: Stopcode, tmp_path: Path) -> None:
+    user = tmp_path / "app.dmp"
+    user.write_bytes(b"MDMP".ljust(4096, b"\0"))
+    done = call("dump", user)
+    assert done.code == Exit.UNREADABLE
+    assert "user-mode" in done.err
+    missing = call("dump", tmp_path / "missing.dmp")
+    assert missing.code == Exit.UNREADABLE
+    assert "no such file" in missing.err
+    assert call("dump", tmp_path).code == Exit.UNREADABLE
