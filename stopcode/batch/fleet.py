@@ -111,6 +111,8 @@ def _machine(outcome: Outcome, row: CaseRow, findings: Sequence[FindingRow]) -> 
         "product": row.product,
         "version": row.windows_version,
         "update_kb": row.update_kb,
+        "bugcheck": row.bugcheck,
+        "culprit": row.culprit,
         "sentence": row.sentence,
         "problems": [{"rule": finding.rule, "state": finding.state} for finding in findings],
         "exit": row.exit,

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from stopcode.report.full import STATE_WORD
 from stopcode.report.lines import Line, Tone, aligned, blank, heading
 from stopcode.report.safe import shown
-from stopcode.report.words import count_of
+from stopcode.report.words import count_of, stop_code
 
 __all__ = ["COLUMNS", "fleet_lines", "write_csv"]
 
@@ -30,7 +30,10 @@ def fleet_lines(fleet: Mapping[str, Any]) -> Iterator[Line]:
     yield Line(f"{count_of(fleet['read'], 'machine')} read{': ' if told else ''}{told}{failed}")
     if fleet["machines"]:
         yield blank()
-        rows = [("STATE", "HOST", "WINDOWS", "UPDATE", "KNOWN PROBLEM", "IMAGE"), *map(_row, fleet["machines"])]
+        rows = [
+            ("STATE", "HOST", "WINDOWS", "UPDATE", "LATEST CRASH", "KNOWN PROBLEM", "IMAGE"),
+            *map(_row, fleet["machines"]),
+        ]
         tones: list[Tone] = ["quiet", *(_TONES.get(str(machine["state"]), "plain") for machine in fleet["machines"])]
         yield from aligned(rows, tones=tones)
     if fleet["failed"]:
@@ -54,17 +57,24 @@ def _problem(machine: Mapping[str, Any]) -> str:
     return f"{problems[0]['rule']} ({problems[0]['state']}){more}"
 
 
+def _crash(machine: Mapping[str, Any]) -> str:
+    if not machine["bugcheck"]:
+        return "-"
+    code = stop_code({"code": machine["bugcheck"]})
+    return f"{code} {machine['culprit']}" if machine["culprit"] else code
+
+
 def _row(machine: Mapping[str, Any]) -> tuple[str, ...]:
     state = str(machine["state"] or "?")
     cells = (STATE_WORD.get(state, state.upper()), machine["hostname"], machine["version"] or machine["product"],
-             machine["update_kb"], _problem(machine), machine["path"])  # fmt: skip
+             machine["update_kb"], _crash(machine), _problem(machine), machine["path"])  # fmt: skip
     # Escaped here already: the columns' widths are those of what is shown.
     return tuple(shown(str(cell or "-")) for cell in cells)
 
 
 COLUMNS = (
-    "path", "state", "hostname", "product", "version", "update_kb", "crashed", "exposed", "suspected", "sentence",
-    "failure", "exit",
+    "path", "state", "hostname", "product", "version", "update_kb", "bugcheck", "culprit", "crashed", "exposed",
+    "suspected", "sentence", "failure", "exit",
 )  # fmt: skip
 
 
@@ -75,7 +85,8 @@ def _cell(value: object) -> str:
 
 def write_csv(fleet: Mapping[str, Any], out: TextIO) -> None:
     """Write a line a machine (RFC 4180), those that could not be read too; `failure` says why."""
-    writer = csv.writer(out, lineterminator="\r\n")
+    # Line ends are the stream's own: a text stream of Windows makes CR LF of them.
+    writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for machine in fleet["machines"]:
         rules = {

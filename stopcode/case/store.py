@@ -82,7 +82,10 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """One machine as a fleet table shows it; `reason` and `hint` say why there is nothing to show."""
+    """One machine as a fleet table shows it.
+
+    `bugcheck` and `culprit` are those of its latest crash; `reason` and `hint` say why there is nothing to show.
+    """
 
     uri: str
     scan_pk: int
@@ -95,6 +98,8 @@ class CaseRow:
     windows_version: str | None
     update_kb: str | None
     sentence: str | None
+    bugcheck: str | None
+    culprit: str | None
     code: str | None
     reason: str | None
     hint: str | None
@@ -291,10 +296,12 @@ class Case:
         """Return the latest look at every image, by URI."""
         with translated(self.name):
             found = self._db.execute(
-                "SELECT uri, scan_pk, outcome = 'done', exit, at, state, hostname, product, windows_version, update_kb,"
-                " sentence, code, message, hint FROM scan JOIN image USING (image_pk)"
-                " LEFT JOIN diagnostic USING (scan_pk)"
-                " WHERE latest = 1 AND (n = 0 OR n IS NULL) ORDER BY uri"
+                "SELECT uri, scan.scan_pk, outcome = 'done', exit, scan.at, state, hostname, product, windows_version,"
+                " update_kb, sentence, bugcheck, culprit, code, message, hint FROM scan JOIN image USING (image_pk)"
+                " LEFT JOIN diagnostic ON diagnostic.scan_pk = scan.scan_pk AND diagnostic.n = 0"
+                " LEFT JOIN crash ON crash.scan_pk = scan.scan_pk AND crash.n ="
+                " (SELECT min(n) FROM crash WHERE crash.scan_pk = scan.scan_pk AND crash.latest = 1)"
+                " WHERE scan.latest = 1 ORDER BY uri"
             ).fetchall()
         return {row[0]: CaseRow(row[0], row[1], bool(row[2]), *row[3:]) for row in found}
 
