@@ -17,7 +17,6 @@ from signatures.three import Value
 from signatures.verdict import MissingDict
 
 __all__ = [
-    "MAX_MATCHED",
     "AllOf",
     "Answer",
     "Condition",
@@ -34,8 +33,8 @@ __all__ = [
     "equal",
 ]
 
-#: Characters of a value that a regular expression sees.
-MAX_MATCHED = 4096
+#: Characters of a value that a glob sees.
+_MAX_GLOBBED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ class AllOf:
 
     def words(self) -> str:
         """Return what is expected."""
-        return ("beginning with " if self.in_order else "with ") + ", ".join(self.texts)
+        return ("beginning with " if self.in_order else "holding ") + ", ".join(self.texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +223,7 @@ class Like:
 
     def test(self, value: Any, scope: Scope) -> Answer:
         """Judge a converted fact."""
-        text = str(value)[:MAX_MATCHED]
+        text = str(value)[:_MAX_GLOBBED]
         return Answer(Value.of(any(pattern.match(text) for pattern in self.patterns)), self.words())
 
     def words(self) -> str:
@@ -238,10 +237,11 @@ class Matches:
 
     text: str
     pattern: re.Pattern[str] = field(compare=False)
+    limit: int = field(compare=False)
 
     def test(self, value: Any, scope: Scope) -> Answer:
         """Judge a converted fact."""
-        return Answer(Value.of(self.pattern.search(str(value)[:MAX_MATCHED]) is not None), self.words())
+        return Answer(Value.of(self.pattern.search(str(value)[: self.limit]) is not None), self.words())
 
     def words(self) -> str:
         """Return what is expected."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from signatures.model import Mark
 
-__all__ = ["Problem", "Problems", "nearest", "render"]
+__all__ = ["Problem", "Problems", "nearest", "quoted", "render"]
 
 #: Columns of a source line that are printed.
 _MAX_LINE = 160
@@ -96,6 +96,11 @@ class Problems:
         item = Problem(self.file, mark, path, message, code, hint, line)
         if len(self.items) < MAX_PROBLEMS and item not in self.items:
             self.items.append(item)
+
+
+def quoted(text: str) -> str:
+    """Return what stands in a file as a message shows it."""
+    return f'"{text[:60]}…"' if len(text) > 60 else f'"{text}"'
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

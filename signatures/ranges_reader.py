@@ -8,7 +8,7 @@ from typing import Any
 
 from signatures.kinds import parse_build
 from signatures.model import Affected, Edge
-from signatures.problems import Problems
+from signatures.problems import Problems, quoted
 from signatures.shapes import BAD, Bad, Choice, Key, ListOf, Slug, Table, Text, first_mark
 from signatures.yaml_nodes import MapNode, YamlNode
 
@@ -38,7 +38,7 @@ class _Build:
         if isinstance(text, Bad):
             return BAD
         if not re.fullmatch(r"[0-9]{4,6}", text):
-            problems.add(node.mark, path, f"not a build: {text!r}", "SC103", "for example 17763")
+            problems.add(node.mark, path, f"not a build: {quoted(text)}", "SC103", "for example 17763")
             return BAD
         return int(text)
 
@@ -63,11 +63,11 @@ class _EdgeShape:
         try:
             build, ubr = _edge(text)
         except ValueError as error:
-            problems.add(place, f"{path}.{kinds[0]}", f"not an edge: {text!r}", "SC103", str(error))
+            problems.add(place, f"{path}.{kinds[0]}", f"not an edge: {quoted(text)}", "SC103", str(error))
             return BAD
         if "kb" in values and not re.fullmatch(r"KB[0-9]{6,8}", values["kb"]):
             mark = node.entries["kb"][1].mark
-            problems.add(mark, f"{path}.kb", f"not an update: {values['kb']!r}", "SC103", "for example KB5003171")
+            problems.add(mark, f"{path}.kb", f"not an update: {quoted(values['kb'])}", "SC103", "for example KB5003171")
         return Edge(
             kinds[0], build, ubr, text, values.get("kb", ""), values.get("source", ""),
             values.get("inferred") == "yes", place,

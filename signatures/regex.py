@@ -1,22 +1,29 @@
 """The subset of regular expressions that a rule may use: nothing that can blow up on hostile text.
 
-Allowed is what RE2 would take and what Python's `re` matches in reasonable time: no look-around, no back-reference, no
-quantifier over something that holds a quantifier, and repetition counts up to 100.
+Allowed is what RE2 would take too and what Python's backtracking `re` matches in bounded time: no look-around, no
+back-reference, and inside something that is repeated neither a quantifier nor an alternative. What is left costs at
+most (length of the text) x (the spans of all quantifiers multiplied); where several stand in one pattern, the text is
+cut shorter, so that the product stays within `MAX_STEPS`.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from re import _constants as codes  # type: ignore[attr-defined]  # typeshed does not know the parser's constants
 from re import _parser as parser  # type: ignore[attr-defined]  # as above
 from typing import Any
 
-__all__ = ["MAX_PATTERN", "compile_safe"]
+__all__ = ["MAX_PATTERN", "MAX_STEPS", "compile_safe"]
 
 #: Characters of a pattern.
 MAX_PATTERN = 200
+#: Steps that one search may take (some tenths of a second).
+MAX_STEPS = 20_000_000
+#: Characters of a value that a pattern sees, the most that keeps within the steps.
+_LENGTHS = (4096, 1024, 256)
 _MAX_REPEAT = 100
-_REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT)
+_REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT)
 _REFUSED = {
     codes.GROUPREF: "a back-reference",
     codes.GROUPREF_EXISTS: "a conditional group",
@@ -25,12 +32,13 @@ _REFUSED = {
     codes.ATOMIC_GROUP: "an atomic group",
     codes.POSSESSIVE_REPEAT: "a possessive quantifier",
 }
-#: Unbounded quantifiers in one pattern: each adds a factor of the text's length to the worst case.
-_MAX_UNBOUNDED = 3
 
 
-def compile_safe(text: str) -> re.Pattern[str]:
+def compile_safe(text: str) -> tuple[re.Pattern[str], int]:
     """Compile a pattern, case-insensitive.
+
+    Returns:
+        The pattern, and how many characters of a value it may see.
 
     Raises:
         ValueError: no pattern, or one that is not allowed.
@@ -39,33 +47,42 @@ def compile_safe(text: str) -> re.Pattern[str]:
     if len(text) > MAX_PATTERN:
         raise ValueError(f"a pattern has at most {MAX_PATTERN} characters")
     try:
-        tree = parser.parse(text, re.IGNORECASE)
-        unbounded = _check(tree, 0)
-        if unbounded > _MAX_UNBOUNDED:
-            raise ValueError(f"more than {_MAX_UNBOUNDED} unbounded quantifiers")
-        return re.compile(text, re.IGNORECASE)
-    except (re.error, RecursionError, OverflowError) as error:
+        with warnings.catch_warnings():
+            # What Python warns of means something else in RE2, or will in Python.
+            warnings.simplefilter("error")
+            spans = _spans(parser.parse(text, re.IGNORECASE), inside=False)
+            pattern = re.compile(text, re.IGNORECASE)
+    except (re.error, RecursionError, OverflowError, Warning) as error:
         raise ValueError(f"not a pattern: {error}") from None
+    for length in _LENGTHS:
+        steps = length
+        for span in spans:
+            steps *= span if span is not None else length
+        if steps <= MAX_STEPS:
+            return pattern, length
+    raise ValueError("too many quantifiers in one pattern")
 
 
-def _check(tree: Any, repeats: int) -> int:
-    """Refuse what is not allowed; return the number of unbounded quantifiers."""
-    unbounded = 0
+def _spans(tree: Any, *, inside: bool) -> list[int | None]:
+    """Refuse what is not allowed; return how many repetitions each quantifier leaves open, None for endless ones."""
+    spans: list[int | None] = []
     for code, argument in tree:
         if code in _REFUSED:
             raise ValueError(f"{_REFUSED[code]} is not allowed")
+        if inside and (code in _REPEATS or code is codes.BRANCH):
+            raise ValueError("a quantifier or an alternative inside a quantifier is not allowed")
         if code in _REPEATS:
             low, high, below = argument
-            if repeats:
-                raise ValueError("a quantifier inside a quantifier is not allowed")
             endless = high == codes.MAXREPEAT
             if low > _MAX_REPEAT or (not endless and high > _MAX_REPEAT):
                 raise ValueError(f"a repetition count above {_MAX_REPEAT} is not allowed")
-            unbounded += endless
-            # `x?` repeats nothing: it may hold, and stand in, a quantifier.
-            unbounded += _check(below, repeats + (high != 1))
+            spans.append(None if endless else high - low + 1)
+            # `(...)?` repeats nothing: it may hold a quantifier.
+            spans += _spans(below, inside=high != 1)
         elif code is codes.SUBPATTERN:
-            unbounded += _check(argument[3], repeats)
+            spans += _spans(argument[3], inside=inside)
         elif code is codes.BRANCH:
-            unbounded += sum(_check(branch, repeats) for branch in argument[1])
-    return unbounded
+            for branch in argument[1]:
+                spans += _spans(branch, inside=False)
+            spans.append(len(argument[1]))
+    return spans

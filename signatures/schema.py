@@ -7,7 +7,7 @@ from typing import Any
 
 from signatures.model import InlineTest, Step
 from signatures.predicate_reader import PredicateShape
-from signatures.problems import Problems
+from signatures.problems import Problems, quoted
 from signatures.ranges_reader import AffectedShape
 from signatures.shapes import (
     BAD,
@@ -131,7 +131,9 @@ class _TestShape:
         for at, gap in enumerate(values.get("gaps", ())):
             if not gap.startswith("/"):
                 gaps = node.entries["gaps"][1]
-                problems.add(gaps.mark, f"{path}.gaps[{at}]", f"not a facts path: {gap!r}", "SC103", "/drivers/x.sys")
+                problems.add(
+                    gaps.mark, f"{path}.gaps[{at}]", f"not a facts path: {quoted(gap)}", "SC103", "/drivers/x.sys"
+                )
         return InlineTest(**{**values, "facts": facts}, mark=first_mark(node))
 
 

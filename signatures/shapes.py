@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any, Protocol
 
 from signatures.model import Mark
-from signatures.problems import Problems, nearest
+from signatures.problems import Problems, nearest, quoted
 from signatures.yaml_nodes import MapNode, ScalarNode, SeqNode, YamlNode
 
 __all__ = [
@@ -99,7 +99,7 @@ class Slug:
             return wrong_type(node, path, problems, "a name")
         if not _SLUG.fullmatch(node.text) or not self.shortest <= len(node.text) <= 48:
             hint = f"lower-case words and numbers joined by hyphens, {self.shortest} to 48 characters"
-            problems.add(node.mark, path, f"not a name: {node.text[:60]!r}", "SC103", hint)
+            problems.add(node.mark, path, f"not a name: {quoted(node.text)}", "SC103", hint)
             return BAD
         return node.text
 
@@ -116,7 +116,7 @@ class Choice:
             return wrong_type(node, path, problems, "a word")
         if node.text not in self.words:
             hint = nearest(node.text, self.words) or f"one of {', '.join(self.words)}"
-            problems.add(node.mark, path, f"not one of the words known here: {node.text[:60]!r}", "SC104", hint)
+            problems.add(node.mark, path, f"not one of the words known here: {quoted(node.text)}", "SC104", hint)
             return BAD
         return node.text
 
@@ -130,7 +130,7 @@ class Number:
         if not isinstance(node, ScalarNode):
             return wrong_type(node, path, problems, "a number")
         if not re.fullmatch(r"[1-9][0-9]{0,5}", node.text):
-            problems.add(node.mark, path, f"not a whole number from 1: {node.text[:60]!r}", "SC103")
+            problems.add(node.mark, path, f"not a whole number from 1: {quoted(node.text)}", "SC103")
             return BAD
         return int(node.text)
 
@@ -148,7 +148,7 @@ class Day:
                 raise ValueError
             date.fromisoformat(node.text)
         except ValueError:
-            problems.add(node.mark, path, f"not a date: {node.text[:60]!r}", "SC103", "for example 2026-01-15")
+            problems.add(node.mark, path, f"not a date: {quoted(node.text)}", "SC103", "for example 2026-01-15")
             return BAD
         return node.text
 

@@ -43,12 +43,16 @@ class World:
         self.facts: Mapping[str, Any] = facts
         self._gaps: dict[tuple[str, ...], MissingDict] = {}
         self._item_gaps: dict[str, list[ItemGap]] = {}
-        for gap in facts.get("gaps", ()):
+        gaps = facts.get("gaps")
+        for gap in gaps if isinstance(gaps, list) else ():
+            if not isinstance(gap, Mapping) or not isinstance(gap.get("path"), str):
+                continue
             parts = split_path(gap["path"])
-            missing: MissingDict = {"path": gap["path"], "reason": gap["reason"]}
+            missing: MissingDict = {"path": gap["path"], "reason": str(gap.get("reason", ""))}
             self._gaps.setdefault(_key(parts), missing)
             if len(parts) == 2:
                 self._item_gaps.setdefault(parts[0], []).append(ItemGap(parts[1], missing))
+        self._items: dict[str, list[Mapping[str, Any]]] = {}
         self._indexes: dict[tuple[str, str], dict[str, list[Mapping[str, Any]]]] = {}
 
     def section(self, name: str) -> Mapping[str, Any]:
@@ -58,8 +62,13 @@ class World:
 
     def items(self, section: str) -> Sequence[Mapping[str, Any]]:
         """Return a section that is a list."""
-        found = self.facts.get(section)
-        return found if isinstance(found, Sequence) else ()
+        found = self._items.get(section)
+        if found is None:
+            listed = self.facts.get(section)
+            # A stored document may be anything.
+            found = [item for item in listed if isinstance(item, Mapping)] if isinstance(listed, list) else []
+            self._items[section] = found
+        return found
 
     def by_name(self, section: str, field: str, names: Sequence[str]) -> list[Mapping[str, Any]]:
         """Return the items of a list whose field is one of these (case-folded) texts, in the list's order."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 from signatures.predicates.crashes import CRASH
 from signatures.predicates.drivers import DRIVER, FILTER, SERVICE
 from signatures.predicates.events import EVENT
-from signatures.predicates.family import Context, Family, ListFamily, MapFamily
+from signatures.predicates.family import Context, Family, MapFamily
+from signatures.predicates.list_family import ListFamily
 from signatures.predicates.places import FILE, REGISTRY
 from signatures.predicates.states import BOOT, SECURITY, STORAGE
 from signatures.predicates.system import OS, SYSTEM

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from signatures.conditions import Answer, Condition, NoneOf, OneOf, Scope
+from signatures.conditions import AllOf, Answer, Condition, NoneOf, OneOf, Scope
 from signatures.kinds import FLAG, Kind
 from signatures.model import FieldTest, Leaf
 from signatures.three import Value, all_of, any_of
@@ -24,6 +24,7 @@ __all__ = [
     "flag",
     "judge_value",
     "line_of",
+    "with_source",
     "without_identity",
 ]
 
@@ -154,7 +155,9 @@ def line_of(
     plain = isinstance(condition, OneOf)
     head = f"{subject}: {word} {value}" if word and not plain else f"{subject} {value}" if not word else ""
     if answer.value is Value.YES:
-        if plain:
+        if isinstance(condition, AllOf):
+            statement = f"{subject}: {word} {value}, {answer.expected}"
+        elif plain:
             statement = f"{subject}: {word} is {value}" if word else f"{subject} {value}"
         else:
             statement = f"{head} is {answer.expected}"
@@ -175,3 +178,10 @@ def line_of(
 def without_identity(leaf: Leaf, fields: Mapping[str, Field]) -> bool:
     """Tell whether a leaf names nothing but which item it means."""
     return all(fields[test.name].identity for test in leaf.fields)
+
+
+def with_source(line: EvidenceDict, source: Any) -> EvidenceDict:
+    """Add where a line can be checked, if that is known."""
+    if source is not None:
+        line["source"] = source
+    return line

@@ -18,7 +18,8 @@ from forensics.facts import path_of
 from signatures.kinds import DATE_TIME, HEX, INTEGER, TEXT, VERSION, enum_of
 from signatures.model import FieldTest, Leaf
 from signatures.predicates.base import Field, FieldResult, ItemResult
-from signatures.predicates.family import Context, ListFamily
+from signatures.predicates.family import Context
+from signatures.predicates.list_family import ListFamily
 from signatures.three import Value, all_of, any_of
 from signatures.verdict import CrashRef, MissingDict, Verdict, unique
 
@@ -49,22 +50,28 @@ def _dump(item: Mapping[str, Any], key: str) -> Any:
     return found.get(key) if isinstance(found, Mapping) else None
 
 
+def _rows(item: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """Return a list of maps; a stored document may hold anything."""
+    found = item.get(key)
+    return [row for row in found if isinstance(row, Mapping)] if isinstance(found, list) else []
+
+
 def _stack(item: Mapping[str, Any]) -> list[str] | None:
     """Return the modules of the frames that are no guesses, the innermost first."""
-    frames = [*item.get("stack", ()), *item.get("bugcheck_stack", ())]
+    frames = [*_rows(item, "stack"), *_rows(item, "bugcheck_stack")]
     found = [
         frame["module"]
         for frame in frames
-        if isinstance(frame, Mapping) and frame.get("module") and frame.get("confidence") != "guess"
+        if isinstance(frame.get("module"), str) and frame.get("confidence") != "guess"
     ]
     return list(dict.fromkeys(found)) or None
 
 
 def _top(item: Mapping[str, Any]) -> list[str] | None:
     found: list[str] = []
-    for frame in item.get("stack", ()):
+    for frame in _rows(item, "stack"):
         name = frame.get("module")
-        if not name or frame.get("confidence") == "guess":
+        if not isinstance(name, str) or frame.get("confidence") == "guess":
             break
         if not found or found[-1] != name:
             found.append(name)
@@ -73,7 +80,7 @@ def _top(item: Mapping[str, Any]) -> list[str] | None:
 
 def _symbols(item: Mapping[str, Any]) -> list[str] | None:
     found = [
-        frame["symbol"] for frame in item.get("stack", ()) if frame.get("symbol") and frame.get("confidence") != "guess"
+        frame["symbol"] for frame in _rows(item, "stack") if frame.get("symbol") and frame.get("confidence") != "guess"
     ]
     return found or None
 
@@ -124,7 +131,7 @@ class _Crashes(ListFamily):
 
     def _module(self, test: FieldTest, item: Mapping[str, Any], context: Context) -> FieldResult:
         """Judge the loaded modules of one crash; one of them must satisfy all parts."""
-        modules = [module for module in item.get("modules", ()) if isinstance(module, Mapping)]
+        modules = _rows(item, "modules")
         judged = [(module, self._one_module(test, item, module, context)) for module in modules]
         value = any_of(result.value for _module, result in judged)
         if value is not Value.NO:
@@ -240,7 +247,7 @@ CRASH = _Crashes(
         "unloaded": Field(
             TEXT,
             "unloaded module",
-            get=lambda item: [row.get("name") for row in item.get("unloaded", ())] or None,
+            get=lambda item: [row.get("name") for row in _rows(item, "unloaded")] or None,
             path=("unloaded",),
             listed="any",
         ),

@@ -10,7 +10,8 @@ from signatures.conditions import OneOf
 from signatures.kinds import BYTES, FLAG, HEX, INTEGER, PATH, TEXT, VERSION, enum_of
 from signatures.model import FieldTest, Leaf
 from signatures.predicates.base import Field, FieldResult, flag
-from signatures.predicates.family import Context, ListFamily
+from signatures.predicates.family import Context
+from signatures.predicates.list_family import ListFamily
 from signatures.three import Value
 
 __all__ = ["DRIVER", "FILTER", "SERVICE"]

@@ -9,7 +9,8 @@ from typing import Any
 from signatures.kinds import DATE_TIME, INTEGER, TEXT, enum_of
 from signatures.model import FieldTest, Leaf
 from signatures.predicates.base import Field, FieldResult
-from signatures.predicates.family import Context, ListFamily
+from signatures.predicates.family import Context
+from signatures.predicates.list_family import ListFamily
 from signatures.three import Value, all_of
 
 __all__ = ["EVENT"]

@@ -17,7 +17,8 @@ from signatures.conditions import Condition, OneOf, compile_glob
 from signatures.kinds import ANY, BYTES, DATE_TIME, FLAG, INTEGER, PATH, TEXT, VERSION, enum_of
 from signatures.model import FieldTest, Leaf
 from signatures.predicates.base import NOT_COLLECTED, Field, FieldResult, ItemResult
-from signatures.predicates.family import Context, ListFamily
+from signatures.predicates.family import Context
+from signatures.predicates.list_family import ListFamily
 from signatures.three import Value
 from signatures.verdict import EvidenceDict, MissingDict
 from signatures.world import World

@@ -17,7 +17,8 @@ from signatures.conditions import OneOf
 from signatures.kinds import DATE_TIME, FLAG, KB, TEXT, enum_of
 from signatures.model import FieldTest, Leaf
 from signatures.predicates.base import Field, flag
-from signatures.predicates.family import Context, ListFamily
+from signatures.predicates.family import Context
+from signatures.predicates.list_family import ListFamily
 from signatures.three import Value, negate
 from signatures.verdict import EvidenceDict, MissingDict, Verdict
 
