@@ -40,6 +40,7 @@ __all__ = [
     "MAX_HIVE_BLOCKS",
     "MAX_HIVE_BYTES",
     "MAX_HIVE_DEPTH",
+    "MAX_IMAGE_FILES",
     "MAX_LOADED_MODULES",
     "MAX_MEMORY_RUNS",
     "MAX_NTFS_EXTENSIONS",
@@ -86,6 +87,8 @@ __all__ = [
 MAX_MEMORY_RUNS = 1 << 14
 #: Entries walked in PsLoadedModuleList before the list is called endless (crash-dump practice: about 250).
 MAX_LOADED_MODULES = 2048
+#: Files below a folder of images that are listed.
+MAX_IMAGE_FILES = 200_000
 #: Entries of a triage dump's driver list.
 MAX_DRIVER_LIST = 4096
 #: Entries of the kernel's table of unloaded drivers (the kernel keeps 50).

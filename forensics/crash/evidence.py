@@ -69,6 +69,7 @@ class Evidence:
         self.images = images
         self._headers: dict[int, PeImage | None] = {}
         self._found: dict[int, FoundImage] = {}
+        self._searched: set[int] = set()
 
     # -- images -------------------------------------------------------------------------------------------------
 
@@ -79,6 +80,14 @@ class Evidence:
         answer = self._found.get(module.base)
         if answer is None:
             answer = self._found[module.base] = self.images.find(module)
+        return answer
+
+    def searched(self, module: LoadedModule) -> FoundImage:
+        """Return what the disk has for a module after a search for the very build, for modules on a stack."""
+        if self.images is None or module.base in self._searched:
+            return self.found(module)
+        self._searched.add(module.base)
+        answer = self._found[module.base] = self.images.find(module, deep=True)
         return answer
 
     def mapped_image(self, module: LoadedModule) -> PeImage | None:

@@ -19,7 +19,10 @@ from parsers.dump.modules import LoadedModule
 from parsers.errors import StopcodeError
 from parsers.pe import PeImage
 
-__all__ = ["DiskImages", "FileTree", "FoundImage", "ImageFinder", "WindowsFiles", "same_build"]
+__all__ = [
+    "DiskImages", "FileTree", "FoundImage", "ImageFinder", "ImageLayers", "WindowsFiles", "file_names", "same_build",
+    "version_text",
+]  # fmt: skip
 
 Status = Literal["same", "different", "missing", "unreadable", "not-checked"]
 
@@ -33,6 +36,12 @@ _LOADER_NAMES: dict[str, tuple[str, ...]] = {
     "ntkrnlpa.exe": ("ntoskrnl.exe",),
     "ntkrpamp.exe": ("ntoskrnl.exe",),
 }
+#: Components whose folders do not hold the names of their files.
+_COMPONENTS: dict[str, tuple[str, ...]] = {
+    "ntoskrnl": ("os-kernel",), "ntkrla57": ("os-kernel",), "win32kbase": ("win32k",), "win32kfull": ("win32k",),
+    "wdf01000": ("wdf-kernel",), "fltmgr": ("filtermanager",), "netio": ("netio",), "srv2": ("smbserver",),
+    "vmstorfl": ("wstorflt", "storflt"),
+}  # fmt: skip
 #: Files of one name in the driver store that are looked at.
 _MAX_STORE_COPIES = 32
 
@@ -47,7 +56,8 @@ class FoundImage:
             not tell the module's stamp).
         version: file version of the same build; None otherwise: another build's version says nothing of the module.
         image: the same build's file.
-        path: on the volume.
+        path: on the volume, or in the folder.
+        kind: what stack frames say of unwind data from here.
 
     """
 
@@ -55,18 +65,17 @@ class FoundImage:
     version: str | None = None
     image: PeImage | None = None
     path: str | None = None
+    kind: Literal["disk", "folder"] = "disk"
 
 
 class ImageFinder(Protocol):
     """A place that holds driver files."""
 
-    @property
-    def kind(self) -> Literal["disk", "folder"]:
-        """What stack frames say of unwind data from here."""
-        ...
+    def find(self, module: LoadedModule, *, deep: bool = False) -> FoundImage:
+        """Return what is there for a module; never raises.
 
-    def find(self, module: LoadedModule) -> FoundImage:
-        """Return what is there for a module; never raises."""
+        With `deep`, look in the dear places too: for the few modules whose unwind data a stack needs.
+        """
         ...
 
 
@@ -125,7 +134,8 @@ def same_build(module: LoadedModule, image: PeImage) -> bool:
     return not (module.checksum and image.checksum and module.checksum != image.checksum)
 
 
-def _file_names(name: str) -> tuple[str, ...]:
+def file_names(name: str) -> tuple[str, ...]:
+    """Return the names that the file of a module may have, the likeliest first."""
     lower = name.lower()
     for prefix in _COPIES:
         if lower.startswith(prefix) and len(name) > len(prefix):
@@ -136,27 +146,41 @@ def _file_names(name: str) -> tuple[str, ...]:
 class DiskImages:
     """The driver files of a Windows volume. Answers are kept: several dumps of one disk ask for the same files."""
 
-    kind: Literal["disk", "folder"] = "disk"
-
     def __init__(self, windows: WindowsFiles) -> None:
         self._windows = windows
         self._answers: dict[tuple[str, int, int, int], FoundImage] = {}
+        self._deep: dict[tuple[str, int, int, int], FoundImage] = {}
         self._images: dict[str, PeImage | None] = {}
         self._store: dict[str, list[str]] | None = None
 
-    def find(self, module: LoadedModule) -> FoundImage:
-        """Return what the disk has for a module; never raises."""
+    def find(self, module: LoadedModule, *, deep: bool = False) -> FoundImage:
+        """Return what the disk has for a module; never raises.
+
+        With `deep`, the driver store and the component store are searched for the very build when the file in place is
+        another one: an update leaves the old build there.
+        """
         key = (module.path.lower() or module.name.lower(), module.timestamp, module.size_of_image, module.checksum)
         found = self._answers.get(key)
         if found is None:
-            found = self._find(module)
-            self._answers[key] = found
-        return found
+            found = self._answers[key] = self._find(module)
+        if not deep or found.status == "same" or not module.timestamp or not module.name:
+            return found
+        if key not in self._deep:
+            self._deep[key] = self._find_copy(module) or found
+        return self._deep[key]
+
+    def _find_copy(self, module: LoadedModule) -> FoundImage | None:
+        """Return the very build among the copies that Windows keeps, None when it is not there."""
+        for path in [*self._store_copies(module), *self._component_copies(module)]:
+            found = self._look(module, path)
+            if found is not None and found.status == "same":
+                return found
+        return None
 
     def _candidates(self, module: LoadedModule) -> list[str]:
         """Return the volume paths to look at, the likeliest first."""
         paths: list[str] = []
-        names = _file_names(module.name)
+        names = file_names(module.name)
         if module.path:
             folder = module.path.rpartition("\\")[0]
             for name in names:
@@ -181,8 +205,26 @@ class DiskImages:
             for entry in entries:
                 self._store.setdefault(entry.path.rpartition("\\")[2].lower(), []).append(entry.path)
         return [
-            path for name in _file_names(module.name) for path in self._store.get(name.lower(), [])[:_MAX_STORE_COPIES]
+            path for name in file_names(module.name) for path in self._store.get(name.lower(), [])[:_MAX_STORE_COPIES]
         ]
+
+    def _component_copies(self, module: LoadedModule) -> list[str]:
+        r"""Return the files of the module's name in the component store (`WinSxS`).
+
+        The store has some 20,000 folders: only those are opened whose name holds the file's, or its component's.
+        """
+        paths: list[str] = []
+        for name in file_names(module.name):
+            stem = name.lower().rpartition(".")[0]
+            if not stem or not all(sign.isalnum() or sign in "-_." for sign in stem):
+                continue
+            for part in dict.fromkeys((stem, *_COMPONENTS.get(stem, ()))):
+                try:
+                    entries = self._windows.files.glob(f"{self._windows.root}\\WinSxS\\*{part}*\\{name}")
+                except StopcodeError:
+                    continue
+                paths += [entry.path for entry in entries[:_MAX_STORE_COPIES]]
+        return list(dict.fromkeys(paths))
 
     def _image(self, path: str) -> PeImage | None:
         """Open a file; None when it cannot be read as an image."""
@@ -205,7 +247,7 @@ class DiskImages:
         if image is None:
             return FoundImage("unreadable", path=path)
         if same_build(module, image):
-            return FoundImage("same", self._version(image), image, path)
+            return FoundImage("same", version_text(image), image, path)
         return FoundImage("different" if module.timestamp else "not-checked", path=path)
 
     def _find(self, module: LoadedModule) -> FoundImage:
@@ -226,12 +268,30 @@ class DiskImages:
                 best = best or found
         return best or FoundImage("missing")
 
-    @staticmethod
-    def _version(image: PeImage) -> str | None:
-        from parsers.pe_version import version_of
 
-        try:
-            resource = version_of(image)
-        except StopcodeError:
-            return None
-        return None if resource is None else str(resource.file_version)
+def version_text(image: PeImage) -> str | None:
+    """Return the file version of an image, None when it has none that can be read."""
+    from parsers.pe_version import version_of
+
+    try:
+        resource = version_of(image)
+    except StopcodeError:
+        return None
+    return None if resource is None else str(resource.file_version)
+
+
+class ImageLayers:
+    """Several places, asked in their order: the first that has the very build answers."""
+
+    def __init__(self, *finders: ImageFinder) -> None:
+        self._finders = finders
+
+    def find(self, module: LoadedModule, *, deep: bool = False) -> FoundImage:
+        """Return what the places have for a module: the same build, else the first answer that is not `missing`."""
+        answers = []
+        for finder in self._finders:
+            found = finder.find(module, deep=deep)
+            if found.status == "same":
+                return found
+            answers.append(found)
+        return next((found for found in answers if found.status != "missing"), FoundImage("missing"))

@@ -182,10 +182,9 @@ class StackWalker:
         """Return a module as the unwinder sees it."""
         image = self._images.get(module.base)
         if image is None:
-            found = self._evidence.found(module)
-            kind = self._evidence.images.kind if self._evidence.images is not None else "disk"
+            found = self._evidence.searched(module)
             mapped = None if found.image is not None else self._evidence.mapped_image(module)
-            image = LayeredImage(module, self._evidence.memory, mapped, found.image, kind)
+            image = LayeredImage(module, self._evidence.memory, mapped, found.image, found.kind)
             self._images[module.base] = image
         return image
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
@@ -21,12 +20,10 @@ pytestmark = pytest.mark.peer("x86_64-w64-mingw32-gcc")
 class Folder:
     """The drivers' files as a disk holds them."""
 
-    kind: Literal["disk", "folder"] = "disk"
-
     def __init__(self, chain: Chain) -> None:
         self.files = chain.files
 
-    def find(self, module: LoadedModule) -> FoundImage:
+    def find(self, module: LoadedModule, *, deep: bool = False) -> FoundImage:
         path = self.files.get(module.base)
         if path is None:
             return FoundImage("missing")

@@ -6,7 +6,7 @@ from fnmatch import fnmatch
 
 import pytest
 
-from forensics.crash.images import DiskImages
+from forensics.crash.images import DiskImages, ImageLayers
 from parsers.bytesource import ByteSource, BytesSource
 from parsers.dump.modules import LoadedModule
 from parsers.errors import ReadError
@@ -133,6 +133,30 @@ def test_a_base_name_alone_is_found_in_the_driver_store_by_its_stamp() -> None:
     found = DiskImages(Windows(files)).find(module("nv.sys"))
     assert found.status == "same"
     assert found.path == STORE + "b.inf_amd64_2\\nv.sys"
+
+
+def test_the_build_before_the_update_is_found_in_the_stores_only_when_a_stack_needs_it() -> None:
+    old = pe(0x1111, 0x3000, 0x77)
+    for place in (
+        STORE + "wstorflt.inf_amd64_1\\vmstorfl.sys",
+        "\\Windows\\WinSxS\\amd64_wstorflt.inf_31bf3856ad364e35_10.0.17763.771_none_1\\vmstorfl.sys",
+        "\\Windows\\WinSxS\\amd64_microsoft-windows-vmstorfl_31bf_1\\vmstorfl.sys",
+    ):
+        windows = Windows({DRIVERS + "vmstorfl.sys": pe(0x2222, 0x3000, 0x77), place: old})
+        images = DiskImages(windows)
+        wanted = module("vmstorfl.sys", "\\SystemRoot\\System32\\drivers\\vmstorfl.sys")
+        assert images.find(wanted).status == "different"
+        found = images.find(wanted, deep=True)
+        assert (found.status, found.path) == ("same", place)
+        assert images.find(wanted).status == "different"
+
+
+def test_layers_answer_with_the_first_that_has_the_very_build() -> None:
+    disk = DiskImages(Windows({DRIVERS + "x.sys": pe(0x2222, 0x3000, 0x77)}))
+    other = DiskImages(Windows({DRIVERS + "x.sys": pe(0x1111, 0x3000, 0x77)}))
+    assert ImageLayers(disk, other).find(module("x.sys")).status == "same"
+    assert ImageLayers(disk, DiskImages(Windows({}))).find(module("x.sys")).status == "different"
+    assert ImageLayers(DiskImages(Windows({}))).find(module("x.sys")).status == "missing"
 
 
 def test_a_file_is_opened_once_for_several_dumps() -> None:
