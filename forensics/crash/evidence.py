@@ -69,7 +69,7 @@ class Evidence:
         self.images = images
         self._headers: dict[int, PeImage | None] = {}
         self._found: dict[int, FoundImage] = {}
-        self._searched: set[int] = set()
+        self._searched: dict[int, FoundImage] = {}
 
     # -- images -------------------------------------------------------------------------------------------------
 
@@ -84,11 +84,16 @@ class Evidence:
 
     def searched(self, module: LoadedModule) -> FoundImage:
         """Return what the disk has for a module after a search for the very build, for modules on a stack."""
-        if self.images is None or module.base in self._searched:
+        if self.images is None:
             return self.found(module)
-        self._searched.add(module.base)
-        answer = self._found[module.base] = self.images.find(module, deep=True)
+        answer = self._searched.get(module.base)
+        if answer is None:
+            answer = self._searched[module.base] = self.images.find(module, deep=True)
         return answer
+
+    def _file(self, module: LoadedModule) -> PeImage | None:
+        """Return the identical file as far as it has been looked for."""
+        return self._searched.get(module.base, self.found(module)).image
 
     def mapped_image(self, module: LoadedModule) -> PeImage | None:
         """Return the image as the dump's memory holds it; None when its headers are not there."""
@@ -102,7 +107,7 @@ class Evidence:
 
     def image(self, module: LoadedModule) -> PeImage | None:
         """Return headers for a module: the identical file, else what the dump holds."""
-        return self.found(module).image or self.mapped_image(module)
+        return self._file(module) or self.mapped_image(module)
 
     # -- code -----------------------------------------------------------------------------------------------------
 
@@ -119,7 +124,7 @@ class Evidence:
         if len(data) >= length:
             return data[:length]
         module = self.modules.at(address)
-        image = self.found(module).image if module is not None else None
+        image = self._file(module) if module is not None else None
         if module is None or image is None:
             return data
         try:

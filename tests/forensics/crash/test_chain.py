@@ -89,6 +89,18 @@ def test_a_fault_in_the_kernel_is_passed_to_the_frameworks_client(tmp_path: Path
     assert (crash["culprit"]["module"], crash["culprit"]["confidence"]) == ("vmstorfl.sys", "medium")
 
 
+def test_a_build_that_only_a_store_keeps_unwinds_and_is_not_the_file_in_place(tmp_path: Path) -> None:
+    class Stores(Folder):
+        def find(self, module: LoadedModule, *, deep: bool = False) -> FoundImage:
+            return super().find(module) if deep else FoundImage("different", path="\\Windows\\new.sys")
+
+    chain = run(tmp_path, direct=True, in_memory=False)
+    crash = _crash(chain, Stores(chain))
+    assert _frames(crash) == chain.frames
+    assert {module["on_disk"] for module in crash["modules"]} == {"different"}
+    assert not any("version" in module for module in crash["modules"])
+
+
 def test_exports_name_the_functions_that_they_begin(tmp_path: Path) -> None:
     crash = _crash(run(tmp_path, direct=False))
     symbols = [frame.get("symbol", "") for frame in crash["stack"]]
