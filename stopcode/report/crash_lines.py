@@ -83,18 +83,20 @@ def _context(crash: Mapping[str, Any], indent: int, verbose: bool) -> Iterator[L
         return
     what = "Fault at" if context.get("fault") else "Bug check called at"
     yield Line(f"{context.get('place')} ({context.get('where')})", indent=indent, lead=f"{what} ")
+    # The inside of a context has no type in the schema: a stored report may hold anything there.
     exception = context.get("exception")
-    if exception:
+    if isinstance(exception, dict):
         yield Line(str(exception.get("code")), indent=indent + 2, lead="exception: ")
     if context.get("code"):
         yield Line(str(context["code"]), "quiet", indent + 2, "code: ")
-    for check in context.get("checks") or []:
-        if verbose:
+    checks = context.get("checks")
+    if verbose and isinstance(checks, list):
+        for check in checks:
             yield Line(str(check), "quiet", indent + 2, "checked: ")
-    if verbose:
-        registers = list((context.get("registers") or {}).items())
+    if verbose and isinstance(context.get("registers"), dict):
+        registers = list(context["registers"].items())
         for at in range(0, len(registers), 3):
-            cells = [f"{name:>4} {value:<18}" for name, value in registers[at : at + 3]]
+            cells = [f"{name:>4} {value!s:<18}" for name, value in registers[at : at + 3]]
             yield Line(" ".join(cells).rstrip(), "quiet", indent + 2)
 
 

@@ -52,7 +52,7 @@ def _size(number: object) -> str:
         return ""
     for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if number >= factor:
-            return f"{number / factor:.1f} {unit}"
+            return f"{number // factor}.{number * 10 // factor % 10} {unit}"
     return f"{number} bytes"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -31,6 +32,13 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is no number that can be kept")
+    return number
+
+
 def read_report(text: str, *, line: int | None = None) -> Report:
     """Read one report document.
 
@@ -41,7 +49,7 @@ def read_report(text: str, *, line: int | None = None) -> Report:
     """
     at = f" in line {line}" if line is not None else ""
     try:
-        document = json.loads(text, parse_constant=_no_constant)
+        document = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         # A number of thousands of digits is a ValueError too; endless brackets are a RecursionError.
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)

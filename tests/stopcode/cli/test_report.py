@@ -21,7 +21,25 @@ from stopcode.report.stored import document_schema
 from tests.stopcode.cli.run import Stopcode
 from tests.stopcode.report import by_hand
 
+CRASH = by_hand.crash(
+    context={
+        "ip": "0x1", "sp": "0x2", "place": "vmstorfl.sys+0x30", "fault": True, "origin": "context", "where": "P4",
+        "registers": {"rax": "0x0", "rbx": "0x1"}, "checks": ["its flags are right"], "code": "0f 0b",
+        "exception": {"at": "0x1", "code": "0xc0000005", "address": "0x1", "information": ["0x0"]},
+    },
+    bugcheck_stack=[{"ip": "0x1", "sp": "0x2", "module": None, "method": "trap", "confidence": "exact"}],
+    unloaded=[{"name": "x.sys", "start": "0x1", "end": "0x2", "time": "2021-03-02T09:59:30Z"}],
+    os={"build": 17763}, process="System", processors=2, machine="x64",
+)  # fmt: skip
+BOOT = {"last_boot": "2021-03-02T09:59:09Z", "boots": [], "last_bugcheck": {"code": "0x7e", "parameters": []}}
 WHOLE = by_hand.report(
+    facts=by_hand.facts(
+        system={**by_hand.SYSTEM, "role": "member", "domain": "corp.example", "last_shutdown": "2021-03-01T00:00:00Z"},
+        boot=BOOT,
+        crash_settings={"enabled": "automatic", "dump_file": "C:\\Windows\\MEMORY.DMP"},
+        crashes=[CRASH, by_hand.crash(latest=False, item="old", latest_because="the machine has booted since")],
+        gaps=[{"path": "/storage", "reason": "not collected"}],
+    ),
     diagnostics=[{"severity": "warning", "code": "hive.dirty", "message": "m", "hint": "h", "source": "SYSTEM"}],
     unjudged=[{"rule": "other", "reason": "unreadable"}],
 )
@@ -69,6 +87,7 @@ def test_a_file_with_a_report_a_line_is_shown_whole(call: Stopcode, tmp_path: Pa
         (b"[" * 100_000, "not JSON"),
         (b'{"schema": ' + b"9" * 10_000 + b"}", "not JSON"),
         (b'{"schema": NaN}', "not JSON"),
+        (b'{"schema": 1e999}', "not JSON"),
         (b"[]", "not a report"),
         (b"{}", "not a report"),
         (b'{"schema": "stopcode/report/2"}', "use a newer stopcode"),
@@ -106,6 +125,7 @@ RUBBISH: list[Any] = [
     -1,
     1 << 80,
     1.5e300,
+    10**4299,
     "",
     "\x1b[2J\u202e",
     "x" * 5000,
