@@ -136,25 +136,23 @@ class NtfsFiles:
 
     def _folder(self, parts: list[str]) -> tuple[Record, list[str]] | None:
         """Return the record of a folder and its path with the names' own case."""
-        key = "\\".join(parts).lower()
-        kept = self._folders.get(key)
-        if kept is not None:
-            return kept
-        if not parts:
-            found = (self.volume.record(ROOT), list[str]())
-        else:
-            above = self._folder(parts[:-1])
-            entry = self._find(above[0], parts[-1]) if above is not None else None
-            if above is None or entry is None or not entry.is_dir:
+        keys = ["\\".join(parts[:count]).lower() for count in range(len(parts) + 1)]
+        # From the deepest folder above that is known already.
+        count = next((count for count in range(len(parts), 0, -1) if keys[count] in self._folders), 0)
+        found = self._folders[keys[count]] if count else (self.volume.record(ROOT), list[str]())
+        for part, key in zip(parts[count:], keys[count + 1 :], strict=True):
+            entry = self._find(found[0], part)
+            if entry is None or not entry.is_dir:
                 return None
             record = self.volume.record(entry.reference)
             tag = self.volume.reparse_tag(record)
+            names = [*found[1], self._long_name(entry, record)]
             if tag in _LINKS:
-                raise UnsupportedError(f"{join(parts)} is {_LINKS[tag]}, which is not followed")
-            found = (record, [*above[1], self._long_name(entry, record)])
-        self._folders[key] = found
-        if len(self._folders) > MAX_FOLDERS_KEPT:
-            self._folders.popitem(last=False)
+                raise UnsupportedError(f"{join(names)} is {_LINKS[tag]}, which is not followed")
+            found = (record, names)
+            self._folders[key] = found
+            if len(self._folders) > MAX_FOLDERS_KEPT:
+                self._folders.popitem(last=False)
         return found
 
     @staticmethod

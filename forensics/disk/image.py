@@ -23,6 +23,7 @@ from parsers.errors import (
 )
 
 if TYPE_CHECKING:
+    from forensics.collect.volume import Windows
     from forensics.disk.container import Container
 
 __all__ = ["Image", "open_image"]
@@ -60,7 +61,7 @@ class Image:
         self.kind = kind
         self.size = size
         self.volumes = volumes
-        self.windows = windows
+        self.windows: Windows = windows
         self._opened = opened
         self._details = details
 

@@ -262,10 +262,11 @@ class NtfsVolume:
             FormatError: it has none, or it is damaged.
 
         """
-        root = self.stream(record, INDEX_ROOT, "$I30")
-        if root is None:
+        root = self._stretches(record, INDEX_ROOT, "$I30")
+        # It always stands in a record; one that claims clusters claims any size.
+        if not root or root[0].value is None:
             raise FormatError("NTFS", "a folder without an index", offset=record.offset)
-        return Index(root.read_at(0, root.size), self.stream(record, INDEX_ALLOCATION, "$I30"), self.boot.cluster)
+        return Index(root[0].value, self.stream(record, INDEX_ALLOCATION, "$I30"), self.boot.cluster)
 
     @cached_property
     def label(self) -> str:

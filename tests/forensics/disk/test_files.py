@@ -101,6 +101,13 @@ def test_what_is_not_there_is_none_or_an_error_that_says_so(files: FileTree) -> 
 
 
 @made
+def test_a_path_of_any_number_of_folders_is_looked_for_to_its_end(files: FileTree) -> None:
+    assert files.stat("\\Windows" + "\\x" * 5_000) is None
+    assert list(files.listdir("\\Windows\\System32" * 3_000)) == []
+    assert files.glob("\\*" * 3_000) == []
+
+
+@made
 def test_a_folder_is_listed_with_sizes_and_kinds(files: FileTree) -> None:
     listed = {
         entry.name: (entry.is_dir, entry.size if not entry.is_dir else 0)

@@ -21,7 +21,20 @@ from parsers.ntfs import volume as volumes
 from parsers.ntfs.record import STANDARD_INFORMATION
 from parsers.ntfs.volume import ROOT
 from tests.forensics.disk.ntfs_disks import ntfs_volume, run
-from tests.parsers.ntfs.volumes import Patched, at, children, content, data_attribute, every_file, opened, survey
+from tests.parsers.ntfs.volumes import (
+    RECORD,
+    Patched,
+    at,
+    children,
+    content,
+    data_attribute,
+    every_file,
+    opened,
+    record_of,
+    sized,
+    survey,
+    taken_apart,
+)
 from tests.parsers.registry.walk import Give
 
 made = pytest.mark.peer("mkntfs", "wimlib-imagex", "ntfscp", "ntfscat", "ntfsinfo")
@@ -276,6 +289,20 @@ def test_blocks_of_a_folder_that_form_a_loop_end_in_an_error(volume: Path) -> No
             ntfs.index(ntfs.record(drivers)).find(b"a\0", ntfs.fold)
         looped += 1
     assert looped
+
+
+@made
+def test_the_root_of_an_index_that_claims_clusters_and_any_size_is_refused(volume: Path) -> None:
+    ntfs = opened(volume)
+    folder = at(ntfs, "/drivers")
+    offset = ntfs.boot.mft * ntfs.boot.cluster + folder.number * RECORD
+    head, attributes = taken_apart(volume.read_bytes(), offset)
+    name = "$I30".encode("utf-16-le")
+    away = struct.pack("<IIBBHHHQQHB5xQQQ", 0x90, 0, 1, 4, 64, 0, 0, 0, 0xFFFFFFFFFFFFFFFF, 72, 0, 0, 1 << 50, 0) + name
+    attributes[0x90] = sized(away + bytes(8))
+    hostile = opened(volume, {offset: record_of(head, list(attributes.values()))})
+    with pytest.raises(FormatError, match="without an index"):
+        hostile.index(at(hostile, "/drivers"))
 
 
 @made
