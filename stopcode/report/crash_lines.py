@@ -36,7 +36,7 @@ def crash_lines(crash: Mapping[str, Any], *, verbose: bool = False, indent: int 
     yield from _culprit(crash, inner)
     yield from _context(crash, inner, verbose)
     yield from _stack("Stack", crash.get("stack") or [], inner, verbose)
-    yield from _stack("Stack of the bug check call", crash.get("bugcheck_stack") or [], inner, verbose)
+    yield from _stack("Stack of the bug check call", _own(crash), inner, verbose)
     yield from _modules(crash, inner, verbose)
     yield from _unloaded(crash, inner, verbose)
     for gap in crash.get("gaps") or []:
@@ -100,6 +100,14 @@ def _context(crash: Mapping[str, Any], indent: int, verbose: bool) -> Iterator[L
             yield Line(" ".join(cells).rstrip(), "quiet", indent + 2)
 
 
+def _own(crash: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the frames of the bug check call up to where its stack becomes the one at the fault."""
+    stack, call = crash.get("stack") or [], crash.get("bugcheck_stack") or []
+    joined = {(frame.get("ip"), frame.get("sp")) for frame in stack}
+    end = next((at for at, frame in enumerate(call) if (frame.get("ip"), frame.get("sp")) in joined), len(call))
+    return list(call[:end])
+
+
 def _stack(title: str, frames: Sequence[Mapping[str, Any]], indent: int, verbose: bool) -> Iterator[Line]:
     if not frames:
         return
@@ -109,7 +117,8 @@ def _stack(title: str, frames: Sequence[Mapping[str, Any]], indent: int, verbose
     tones: list[Tone] = []
     for number, frame in enumerate(taken):
         image = f", by the {frame['image']}'s unwind data" if frame.get("image") and verbose else ""
-        label = f"{frame.get('confidence')}: {frame.get('method')}{image}"
+        method, confidence = str(frame.get("method")), str(frame.get("confidence"))
+        label = method + ("" if method == confidence else f", {confidence}") + image
         cells = [f"{number:2}", *([str(frame.get("sp"))] if verbose else []), place(frame), label]
         rows.append(cells)
         tones.append("quiet" if frame.get("confidence") == "guess" else "plain")

@@ -155,7 +155,12 @@ def _statement(item: Mapping[str, Any]) -> str:
     """Return the statement, with the value where the statement does not hold it already."""
     text = str(item.get("statement") or "")
     value = item.get("value")
-    if value not in (None, "") and str(value) not in text and isinstance(value, str | int):
+    if (
+        value not in (None, "")
+        and str(value) not in text
+        and isinstance(value, str | int)
+        and not isinstance(value, bool)
+    ):
         text += f": {value}"
     return text
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from stopcode.report.words import caused_by, count_of, culprit_name, duration, machine_name, moment, stop_code
@@ -38,6 +39,11 @@ _TARGETS = {
     "hyper-v-replica": " by Hyper-V Replica",
     "hyper-v": " to Hyper-V",
 }
+
+
+#: A machine that wrote anything so long after it began to boot did start.
+_SOUND_BOOT_S = 600.0
+_CONFIDENCE = {"high": 2, "medium": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,29 +133,45 @@ def _undumped(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _without_dump(machine: str, facts: Mapping[str, Any]) -> tuple[str, bool]:
-    """Return what is known of the latest boot where no dump tells of it, and whether a reported stop is part of it."""
-    boot = facts.get("boot") or {}
-    boots = boot.get("boots") or []
+    """Return what is known of the latest boot where no dump tells of it, and whether a reported stop is part of it.
+
+    A stop that the event log reports is part of it when nothing shows that the machine ran on after it: the report is
+    written by the boot behind the stop, and a machine that stops at every start leaves no more than that.
+    """
+    boots = (facts.get("boot") or {}).get("boots") or []
     reported = _undumped(facts)
     newest = boots[0] if boots else {}
-    began = f"its latest boot began on {moment(newest['started'])}" if newest.get("started") else "of its boots nothing"
-    if reported and (not newest or (len(boots) > 1 and boots[1].get("end") == "bugcheck" and _open_ended(newest))):
+    ran_until = _ran_until(facts, newest)
+    if reported and (not newest or (_crashed_before(boots) and not ran_until)):
         stopped = f" on {moment(reported['stopped'])}" if reported.get("stopped") else ""
         told = f"no dump of it is left; the event log reports that it stopped{stopped} with {stop_code(reported)}"
         if not newest:
             return f"{machine}: {told}.", True
+        began = f"its latest boot began on {moment(newest['started'])}"
         return f"{machine}: {told}; {began} and nothing tells how that ended.", True
-    if len(boots) > 1 and boots[1].get("end") == "unexpected" and _open_ended(newest):
-        return (
-            f"{machine}: the boot before its latest one ended without warning (power, reset, or a crash before a "
-            f"dump could be written); {began} and nothing tells how that ended.",
-            False,
-        )
     if newest.get("end") == "shutdown":
         return f"{machine} was shut down cleanly on {moment(newest.get('ended'))}, after its latest boot.", False
     if newest:
-        return f"{machine}: {began} and no crash of it is on the disk.", False
+        ran = f", it ran until {moment(ran_until)} at least," if ran_until else ""
+        return (
+            f"{machine}: its latest boot began on {moment(newest['started'])}{ran} and no crash of it is on the disk.",
+            False,
+        )
     return f"{machine}: no crash is on the disk.", False
+
+
+def _crashed_before(boots: Sequence[Mapping[str, Any]]) -> bool:
+    return len(boots) > 1 and boots[1].get("end") == "bugcheck" and _open_ended(boots[0])
+
+
+def _ran_until(facts: Mapping[str, Any], newest: Mapping[str, Any]) -> str:
+    """Return the newest time on the disk where it is so long after the latest boot that this boot was a sound one."""
+    as_of = str((facts.get("system") or {}).get("disk_as_of") or "")
+    try:
+        span = datetime.fromisoformat(as_of) - datetime.fromisoformat(str(newest.get("started")))
+    except (ValueError, TypeError):
+        return ""
+    return as_of if span.total_seconds() > _SOUND_BOOT_S else ""
 
 
 def _open_ended(boot: Mapping[str, Any]) -> bool:
@@ -232,9 +254,11 @@ def _of_the_rest(
     if exposed:
         return "crashed", exposed[0], f"{told} It has a known problem: {_ended(str(exposed[0].get('title')))}"
     if suspected:
-        state = "crashed" if reported else "suspected"
-        title = _ended(str(suspected[0].get("title")))
-        return state, suspected[0], f"{told} A known problem cannot be excluded: {title}"
+        # Sorted by severity; of what cannot be excluded the likeliest is of more use.
+        chosen = max(suspected, key=lambda item: _CONFIDENCE.get(str(item.get("confidence")), 0))
+        many = f"{len(suspected)} known problems cannot be excluded, the likeliest:"
+        doubt = "A known problem cannot be excluded:" if len(suspected) == 1 else many
+        return ("crashed" if reported else "suspected"), chosen, f"{told} {doubt} {_ended(str(chosen.get('title')))}"
     state = "crashed" if reported else "partial" if unread else "clear"
     nothing = "Nothing known was found in what could be read." if unread else "No known problem was found."
     return state, None, f"{told} {nothing}"
@@ -274,6 +298,10 @@ def _lines(
     other = None if reported else _undumped(facts)
     if other:
         lines.append(f"The event log reports a stop before {moment(other.get('time'))}: {stop_code(other)}")
+    boots = (facts.get("boot") or {}).get("boots") or []
+    if crash is None and len(boots) > 1 and boots[1].get("end") == "unexpected":
+        began = moment(boots[1].get("started"))
+        lines.append(f"The boot before it, of {began}, ended without warning: power, reset, or a crash without a dump")
     if earlier:
         of = earlier[0]
         more = f", and {count_of(len(earlier) - 1, 'older one')}" if len(earlier) > 1 else ""

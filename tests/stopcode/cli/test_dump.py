@@ -26,7 +26,7 @@ def test_a_small_dump_is_told_with_stop_code_parameters_stack_and_culprit(call: 
     assert lines[0].startswith("This machine (Windows build 19041) crashed on 2021-02-21 01:38:22 UTC, 3 s after")
     assert "0x7E SYSTEM_THREAD_EXCEPTION_NOT_HANDLED: the culprit is amdppm.sys" in lines[0]
     assert "  Culprit: amdppm.sys (high confidence)" in lines
-    assert any(line.startswith("     0  amdppm.sys+0x334c ") and line.endswith("exact: trap") for line in lines)
+    assert any(line.startswith("     0  amdppm.sys+0x334c ") and line.endswith("trap, exact") for line in lines)
     assert "STATUS_ACCESS_VIOLATION" in done.out
 
 

@@ -125,11 +125,30 @@ def test_a_reported_stop_behind_a_clean_shutdown_is_no_headline() -> None:
     assert any("0x7E" in line for line in made["lines"])
 
 
-def test_a_boot_that_ended_without_warning_is_told() -> None:
+def test_a_boot_before_the_latest_that_ended_without_warning_is_a_line() -> None:
     boots = [CRASHED_BOOTS[0], {"started": "2021-03-02T09:40:00Z", "end": "unexpected"}]
     made = said(facts(system=SYSTEM, boot={"boots": boots}))
-    assert "ended without warning" in made["sentence"]
     assert made["state"] == "clear"
+    assert "its latest boot began on 2021-03-02 09:59:09 UTC and no crash of it is on the disk" in made["sentence"]
+    assert made["lines"][-1].startswith("The boot before it, of 2021-03-02 09:40:00 UTC, ended without warning")
+
+
+def test_a_reported_stop_of_a_machine_that_ran_on_for_long_is_no_headline() -> None:
+    system = {**SYSTEM, "disk_as_of": "2021-03-03T09:59:09Z"}
+    made = said(facts(system=system, boot={"boots": CRASHED_BOOTS, "last_bugcheck": REPORTED}))
+    assert made["state"] == "clear"
+    assert "it ran until 2021-03-03 09:59:09 UTC at least, and no crash of it" in made["sentence"]
+    assert any("0x7E" in line for line in made["lines"])
+
+
+def test_of_several_that_cannot_be_excluded_the_likeliest_is_named() -> None:
+    made = said(
+        facts(),
+        finding(state="suspected", rule="a", title="First", confidence="low"),
+        finding(state="suspected", rule="b", title="Second", confidence="medium"),
+    )
+    assert made["rule"] == "b"
+    assert made["sentence"].endswith("2 known problems cannot be excluded, the likeliest: Second.")
 
 
 def test_a_suspected_problem_cannot_be_excluded_and_what_was_not_read_is_named() -> None:
