@@ -18,6 +18,7 @@ from stopcode.batch.identity import covers, stamp_of, wants_text
 from stopcode.batch.inputs import Item
 from stopcode.batch.protocol import Request
 from stopcode.case import Case, Collected, Kept
+from stopcode.case.columns import parents_of
 from stopcode.case.location import uri_of
 from stopcode.report.outcome import exit_of
 from stopcode.scan.run import judged_report
@@ -93,17 +94,20 @@ class _Batch:
         self._tell = tell
         self._begins = begins
         self._wants = wants_text(database.wants())
-        # Children first: only they say who their parents are.
-        self._waiting = deque(sorted(items, key=lambda item: not item.child))
+        self._items = items
+        self._waiting: deque[Item] = deque()
         self._parents: dict[Path, Path] = {}
         self.done: dict[Path, Outcome] = {}
 
     async def run(self) -> None:
         beating = asyncio.create_task(self._beat())
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(max(self._settings.jobs, 1)):
-                    group.create_task(self._take())
+            # Children first, and whole: only they say who their parents are, which then need no reading.
+            for children in (True, False):
+                self._waiting.extend(item for item in self._items if item.child is children)
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(max(self._settings.jobs, 1)):
+                        group.create_task(self._take())
         finally:
             beating.cancel()
 
@@ -159,7 +163,7 @@ class _Batch:
             exit = _PARTIAL if answer.readable else _UNREADABLE
             self._case.keep_failure(uri, [answer.diagnostic.to_dict()], self._collected(before), exit)
             return Outcome(item, uri, "failed", exit, answer.diagnostic.message)
-        parents = self._adopt(item, _parents_of(answer))
+        parents = self._adopt(item, parents_of(answer))
         # Taken before the scan: a file that changes meanwhile is another one next time.
         stamp = before if not parents or before is None else stamp_of([*files, *parents])
         if before != stamp_of(files):
@@ -204,12 +208,6 @@ class _Batch:
             lone=lone,
         )
         return cast("dict[str, Any]", made)
-
-
-def _parents_of(report: dict[str, Any]) -> list[str]:
-    parents = (report.get("source") or {}).get("parents") or []
-    # Names beside the image; a worker that was taken over must not make us look elsewhere.
-    return [name for parent in parents if (name := str(parent.get("path") or "")) and Path(name).name == name]
 
 
 def run_batch(

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["crash_rows", "diagnostic_rows", "finding_rows", "scan_columns"]
+__all__ = ["crash_rows", "diagnostic_rows", "finding_rows", "parents_of", "scan_columns"]
 
 
 def _text(value: object) -> str | None:
@@ -34,6 +34,12 @@ def _items(value: object) -> Iterable[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
+def parents_of(report: Mapping[str, Any]) -> list[str]:
+    """Return the names of the files, beside the image, that it builds on; a name that leads elsewhere is none."""
+    names = [str(parent.get("path")) for parent in _items(_map(report.get("source")).get("parents"))]
+    return [name for name in names if name not in ("", ".", "..") and not set(name) & set("/\\\0")]
+
+
 def scan_columns(report: Mapping[str, Any]) -> dict[str, str | int | None]:
     """Return the columns of `scan` that come from the report."""
     source, facts = _map(report.get("source")), _map(report.get("facts"))
@@ -45,7 +51,7 @@ def scan_columns(report: Mapping[str, Any]) -> dict[str, str | int | None]:
     return {
         "kind": _text(source.get("kind")),
         "size": _number(source.get("size")),
-        "parents": json.dumps([str(parent.get("path")) for parent in _items(source.get("parents"))]),
+        "parents": json.dumps(parents_of(report)),
         "hostname": _text(system.get("hostname")),
         "domain": _text(system.get("domain")),
         "product": _text(system.get("product")),
