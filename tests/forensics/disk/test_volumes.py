@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from dissect.volume.disk import Disk
@@ -16,7 +17,7 @@ from forensics.disk.filesystems import identify
 from forensics.disk.volumes import find_volumes
 from parsers.bytesource import BytesSource, FileSource
 from parsers.diagnostics import Diagnostics
-from parsers.disk import partitions
+from parsers.disk import partition_layouts, partitions
 from parsers.disk.partitions import read_partitions
 from tests.forensics.disk.ntfs_disks import BASIC_DATA, MIB, gpt_disk, mbr_disk, ntfs_volume, run
 
@@ -160,6 +161,31 @@ def test_a_volume_whose_table_of_files_is_gone_is_told_and_leaves_the_others(
     assert volumes[0].ntfs is None
     assert "FILE" in volumes[0].problem
     assert codes(diagnostics) == ["volume.unreadable"]
+
+
+@made
+def test_the_declared_layouts_read_what_the_reader_reads(disks: dict[str, bytes]) -> None:
+    for name, sector in (("mbr", 512), ("gpt", 512), ("gpt4k", 4096)):
+        disk = disks[name]
+        table = read_partitions(BytesSource(disk), sector)
+        assert table is not None
+        first = table.partitions[0]
+        declared = partition_layouts.MBR.parse(disk)
+        assert declared.unique_mbr_disk_signature == table.signature
+        record = declared.partition_record[0]
+        if name == "mbr":
+            assert (record.starting_lba * 512, record.size_in_lba * 512) == (first.offset, first.size)
+            assert (f"{record.os_type:02x}", record.boot_indicator == 0x80) == (first.type, first.active)
+            continue
+        assert record.os_type == 0xEE
+        header = partition_layouts.GPT_HEADER.parse(disk[sector:])
+        at = header.partition_entry_lba * sector
+        entry = partition_layouts.GPT_ENTRY.parse(disk[at : at + header.size_of_partition_entry])
+        assert (entry.starting_lba * sector, (entry.ending_lba + 1) * sector) == (
+            first.offset,
+            first.offset + first.size,
+        )
+        assert (str(UUID(bytes_le=entry.partition_type_guid)), entry.unique_partition_guid) == (first.type, first.guid)
 
 
 def test_logical_partitions_are_followed() -> None:
