@@ -11,7 +11,7 @@ import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from forensics.collect import Machine, collect
 from forensics.facts import Facts, Wants, empty_facts
@@ -88,12 +88,12 @@ def _software(row: Mapping[str, str], *, server: bool) -> dict[str, Any]:
 
 def _files(row: Mapping[str, str], build: int | None) -> dict[str, bytes]:
     usual = Version(10, 0, build or 18362, 1)
-    files = {rf"{DRIVERS}\{file}.sys": pe_file(tuple(usual)) for _name, file, _control, _elsewhere in _CORE}
+    files = {rf"{DRIVERS}\{file}.sys": pe_file(usual) for _name, file, _control, _elsewhere in _CORE}
     for column in _COLUMNS:
         if row.get(column):
-            files[rf"{DRIVERS}\{column}.sys"] = pe_file(tuple(Version.parse(row[column])))
+            files[rf"{DRIVERS}\{column}.sys"] = pe_file(Version.parse(row[column]))
     for folder in (r"\Windows\System32", DRIVERS):
-        files[rf"{folder}\hidparse.sys"] = pe_file(tuple(usual))
+        files[rf"{folder}\hidparse.sys"] = pe_file(usual)
     return files
 
 
@@ -116,7 +116,7 @@ def clean_installations(table: Path, wants: Wants) -> Iterator[Sample]:
                 yield Sample(f"row {row['row']}: {product} {build}.{row['ubr']} server={server}", facts)
 
 
-def published_levels(wants: Wants, *, builds: tuple[int, ...] = (), role: str = "") -> Iterator[Sample]:
+def published_levels(wants: Wants, *, builds: tuple[int, ...] = (), controllers: bool = False) -> Iterator[Sample]:
     """Yield a server without anything special at every published level, and a client at each branch's last one.
 
     Server 2019 from the flagship's range on has the file that the May update brought.
@@ -127,12 +127,15 @@ def published_levels(wants: Wants, *, builds: tuple[int, ...] = (), role: str = 
             continue
         for release in releases:
             for installation in ("server", "client") if release is releases[-1] else ("server",):
+                role: Literal["workstation", "member", "domain-controller"] = "workstation"
+                if installation == "server":
+                    role = "domain-controller" if controllers else "member"
                 facts = empty_facts()
                 facts["system"] = {
                     "build": build,
-                    "ubr": release.ubr,
-                    "installation": installation,  # type: ignore[typeddict-item]  # one of two of its words
-                    "role": role or ("member" if installation == "server" else "workstation"),  # type: ignore[typeddict-item]  # as above
+                    "ubr": release.ubr or 0,
+                    "installation": installation,
+                    "role": role,
                     "cluster_member": installation == "server",
                 }
                 fixed = build == 17763 and (release.ubr or 0) >= 1757
@@ -185,9 +188,9 @@ def with_real_hive(
     row = {"product": "Windows", "build": str(build), "ubr": "1" if build >= 10240 else ""}
     keys: Keys | None = _software(row, server=False) if software else None
     # A first look tells which files the services name; without any file the folder would count as unreadable.
-    bare = collect(Machine(_RealWindows(hive, keys, {rf"{DRIVERS}\usual.sys": b""}), Wants(), Diagnostics()))  # type: ignore[arg-type]  # the faces collectors need
+    bare = collect(Machine(_RealWindows(hive, keys, {rf"{DRIVERS}\usual.sys": b""}), Wants(), Diagnostics()))
     files = {driver["path"]: pe_file((10, 0, build, 1)) for driver in bare["drivers"] if "path" in driver}
     files = {path: data for path, data in files.items() if path.rpartition("\\")[2].lower() not in without}
     for folder in (r"\Windows\System32", DRIVERS):
         files[rf"{folder}\hidparse.sys"] = pe_file((10, 0, build, 1))
-    return collect(Machine(_RealWindows(hive, keys, files), wants, Diagnostics()))  # type: ignore[arg-type]  # as above
+    return collect(Machine(_RealWindows(hive, keys, files), wants, Diagnostics()))

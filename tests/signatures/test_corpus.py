@@ -47,7 +47,7 @@ def test_no_rule_says_anything_of_a_published_level_alone(database: Database) ->
 def test_of_domain_controllers_only_the_levels_of_march_2024_are_told(database: Database) -> None:
     found = {
         sample.name: said(judge_all(database, sample.facts))
-        for sample in published_levels(database.wants(), builds=(14393, 17763, 20348), role="domain-controller")
+        for sample in published_levels(database.wants(), builds=(14393, 17763, 20348), controllers=True)
     }
     assert {name: states for name, states in found.items() if states} == {
         f"{level} server": [("lsass-leak-2024-03", "exposed")] for level in ("14393.6796", "17763.5576", "20348.2340")

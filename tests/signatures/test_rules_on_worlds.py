@@ -5,7 +5,9 @@ An inline test states facts; these show that a disk gives such facts, under the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,12 +24,20 @@ CLASS = "ControlSet001\\Control\\Class\\"
 DISK = CLASS + "{4d36e967-e325-11ce-bfc1-08002be10318}"
 OLD = pe_file((10, 0, 17763, 771))
 CHANNEL = rf"{DRIVERS}\CrowdStrike\C-00000291-00000000-00000032.sys"
-FALCON = {SERVICES + "CSAgent": {"Type": 2, "Start": 1, "ImagePath": r"\??\C:\Windows\System32\drivers\CSAgent.sys"}}
+FALCON: dict[str, Any] = {
+    SERVICES + "CSAgent": {"Type": 2, "Start": 1, "ImagePath": r"\??\C:\Windows\System32\drivers\CSAgent.sys"}
+}
 HYPER_V: dict[str, Any] = {
     SERVICES + "vmbus": {"Type": 1, "Start": 0, "ErrorControl": 1, "ImagePath": r"System32\drivers\vmbus.sys"},
     SERVICES + "storvsc": {"Type": 1, "Start": 0, "ErrorControl": 1, "ImagePath": r"System32\drivers\storvsc.sys"},
 }
 HYPER_V_FILES = {rf"{DRIVERS}\vmbus.sys": OLD, rf"{DRIVERS}\storvsc.sys": OLD}
+CBS_PACKAGE = (
+    r"Microsoft\Windows\CurrentVersion\Component Based Servicing\Packages"
+    r"\Package_for_RollupFix~31bf3856ad364e35~amd64~~7601.24520.1.1"
+)
+PENDING = r"\Windows\WinSxS\pending.xml"
+LOG = r"\Windows\System32\winevt\Logs\System.evtx"
 
 
 def filetime(text: str) -> int:
@@ -140,3 +150,45 @@ def test_facts_that_were_collected_for_other_rules_leave_files_and_values_unjudg
     judgement = judge_all(DATABASE, facts)
     assert [finding["rule"] for finding in judgement.findings] == ["crowdstrike-channel-291"]
     assert judgement.findings[0]["missing"][0]["reason"] == "not collected"
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("written", "state", "told"),
+    [
+        ("2012-04-06T13:00:00", 96, {"servicing-unfinished": "exposed"}),
+        ("2012-04-06T13:00:00", 112, {}),
+        ("2012-03-14T13:00:00", 96, {}),
+    ],
+    ids=["close to two unexpected ends", "packages are settled", "weeks before them"],
+)
+def test_unfinished_servicing_is_told_by_a_real_log_with_two_ends_without_warning(
+    unpacked: Callable[[str], Path], written: str, state: int, told: dict[str, str]
+) -> None:
+    log = unpacked("logs/win7-bugcheck/System.evtx").read_bytes()
+    assert told == states(
+        software={**software(7601, installation="Client"), CBS_PACKAGE: {"CurrentState": state}},
+        files={LOG: log, PENDING: b"<POQ/>", rf"{DRIVERS}\x.sys": OLD},
+        times={PENDING: filetime(written)},
+    )
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("log", "build", "controller"),
+    [("logs/ws2016-dc", 14393, True), ("logs/win10-1803-vss", 17134, False), ("logs/ws2008r2-dc", 7601, True)],
+)
+def test_updates_that_wait_on_a_machine_with_a_healthy_log_are_no_finding(
+    unpacked: Callable[[str], Path], log: str, build: int, controller: bool
+) -> None:
+    data = unpacked(f"{log}/System.evtx").read_bytes()
+    facts, _ = scan(wants=Wants(), files={LOG: data})
+    assert (
+        states(
+            system={r"ControlSet001\Control\ProductOptions": {"ProductType": "LanmanNT" if controller else "WinNT"}},
+            software={**software(build, 693 if build > 9600 else None), CBS_PACKAGE: {"CurrentState": 96}},
+            files={LOG: data, PENDING: b"<POQ/>", rf"{DRIVERS}\x.sys": OLD},
+            times={PENDING: filetime(facts["boot"]["last_boot"].rstrip("Z"))},
+        )
+        == {}
+    )
