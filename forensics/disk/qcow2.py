@@ -7,14 +7,16 @@ takes the header extensions of a version 2 file for feature bits.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from construct import Bytes, Int32ub, Int64ub, Struct
+from construct import Bytes, Container, Int32ub, Int64ub, Struct
 
 from forensics.disk.foreign import ForeignSource, SourceFile, as_ours
 from forensics.disk.opening import Layer, Opener, Opening, base_name, beside
 from parsers.bytesource import ByteSource, FileSource, StreamSource, read_exact
 from parsers.disk.overlay import GRANULE, OverlaySource
 from parsers.disk.reading import PaddedSource
+from parsers.disk.table import numbers
 from parsers.errors import FormatError, MissingParentError, UnsupportedError
 
 __all__ = ["open_qcow2"]
@@ -38,6 +40,12 @@ _HEADER = Struct(
 _DIRTY, _CORRUPT, _DATA_FILE, _COMPRESSION, _EXTENDED_L2 = 1, 2, 4, 8, 16
 _EXTENSION_BACKING_FORMAT = 0xE2792ACA
 _EXTENSION_DATA_FILE = 0x44415441
+#: Bits of a table's entry: where a cluster or table lies; whether a cluster is compressed.
+_OFFSET = 0x00FFFFFFFFFFFE00
+_PACKED = 1 << 62
+#: Tables that are looked at before the first read: 2 TiB of disk, and 8 GiB cluster by cluster.
+_CHECKED_L1 = 4096
+_CHECKED_L2_BYTES = 1 << 20
 _MAX_NAME = 1023
 _MAX_EXTENSIONS = 64
 _CONVERT = "convert it with qemu-img convert -O raw and scan that"
@@ -64,6 +72,7 @@ def open_qcow2(source: FileSource, path: Path, opening: Opening, opener: Opener)
         raise FormatError("QCOW2", "the cluster table lies beyond the end of the file", found=header.l1_size)
     if header.size > header.l1_size * cluster * (cluster // 8):
         raise FormatError("QCOW2", "the cluster table is too small for the disk", found=header.l1_size)
+    _check_clusters(source, header, path, opening, data=not features & _DATA_FILE)
     if features & _CORRUPT:
         opening.diagnostics.warning("qcow2.corrupt", f"{path.name} is marked as corrupt", source=path.name)
     extensions = _extensions(source, header.header_length if header.version >= 3 else 0x48, cluster)
@@ -94,6 +103,44 @@ def _check(version: int, cluster_bits: int, crypt_method: int, features: int, pa
         raise UnsupportedError(f"{path.name} uses features ({features:#x}) that stopcode does not read", hint=_CONVERT)
 
 
+def _check_clusters(source: ByteSource, header: Container[Any], path: Path, opening: Opening, *, data: bool) -> None:
+    """Say when the tables name places that the file does not have.
+
+    Args:
+        source: the file.
+        header: its header.
+        path: its path, for the message.
+        opening: takes the remark.
+        data: whether the disk's data is in this file as well.
+
+    """
+    cluster = 1 << header.cluster_bits
+    if header.l1_size > _CHECKED_L1:
+        return
+    entries = numbers(source.read_at(header.l1_table_offset, header.l1_size * 8), 8, "big")
+    tables = [(index, entry & _OFFSET) for index, entry in enumerate(entries) if entry & _OFFSET]
+    end = max((place for _, place in tables), default=0) + cluster
+    packed = (1 << (62 - (header.cluster_bits - 8))) - 1
+    if data and len(tables) * cluster <= _CHECKED_L2_BYTES:
+        for index, place in tables:
+            table = source.read_at(place, cluster)
+            left = header.size - index * cluster * (cluster // 8)
+            for entry in numbers(table[: len(table) // 8 * 8], 8, "big"):
+                # The disk's last cluster need not be whole; how long a packed one is only unpacking tells.
+                if entry & _PACKED:
+                    end = max(end, (entry & packed) + 1)
+                elif entry & _OFFSET:
+                    end = max(end, (entry & _OFFSET) + max(0, min(cluster, left)))
+                left -= cluster
+    if end > source.size:
+        opening.diagnostics.error(
+            "container.truncated",
+            f"{path.name} has {source.size} bytes, and its tables reach to {end}",
+            hint="what is missing cannot be read: copy or download the file again",
+            source=path.name,
+        )
+
+
 def _extensions(source: ByteSource, start: int, cluster: int) -> dict[int, bytes]:
     """Return the header extensions by type."""
     found: dict[int, bytes] = {}
@@ -109,9 +156,9 @@ def _extensions(source: ByteSource, start: int, cluster: int) -> dict[int, bytes
 
 
 def _open_backing(
-    source: ByteSource, header: object, format: bytes, path: Path, opening: Opening, opener: Opener
+    source: ByteSource, header: Container[Any], format: bytes, path: Path, opening: Opening, opener: Opener
 ) -> Layer:
-    offset, size = header.backing_file_offset, header.backing_file_size  # type: ignore[attr-defined]  # a construct
+    offset, size = header.backing_file_offset, header.backing_file_size
     if size > _MAX_NAME:
         raise FormatError("QCOW2", "the name of the backing file is too long", found=size)
     name = read_exact(source, offset, size, format="QCOW2").decode("utf-8", "replace")
@@ -159,9 +206,5 @@ def _open_disk(view: ByteSource, size: int, external: SourceFile | None, parent:
     file.strict = True
     if external is not None:
         external.strict = True
-    return _disk_of(stream, size)
-
-
-def _disk_of(stream: object, size: int) -> ByteSource:
-    plain = StreamSource(stream, size)  # type: ignore[arg-type]  # dissect's streams are binary files in all but name
+    plain = StreamSource(stream, size)
     return ForeignSource(plain.read_at, size, format="QCOW2")

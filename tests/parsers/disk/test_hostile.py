@@ -49,7 +49,7 @@ def exercise(kind: type[Vhd] | type[Vhdx], data: bytes) -> None:
             piece = disk.read_at(max(0, at), 1500)
         except ReadError:
             continue
-        assert len(piece) == min(1500, disk.size - max(0, at))
+        assert len(piece) == max(0, min(1500, disk.size - max(0, at)))
 
 
 def mutated(data: bytes, where: int, value: int, width: int, byteorder: str) -> bytes:

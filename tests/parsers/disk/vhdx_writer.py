@@ -120,7 +120,7 @@ def linkage(parent: uuid.UUID, name: str) -> dict[str, str]:
     }
 
 
-@dataclass
+@dataclass(repr=False)
 class Vhdx:
     """The parts of a file, so that a test can damage one and put the rest together."""
 
