@@ -78,6 +78,8 @@ __all__ = [
     "MAX_VHDX_ENTRIES",
     "MAX_VHDX_LOG",
     "MAX_VHDX_METADATA",
+    "MAX_WHEA_RECORD",
+    "MAX_WHEA_SECTIONS",
     "MAX_XZ_MEMORY",
     "require",
     "require_count",
@@ -171,6 +173,9 @@ MAX_BITMAP_BITS = 1 << 32
 MAX_DUMP_RANGES = 1 << 20
 #: Blobs of secondary data behind a dump (real dumps hold at most 42).
 MAX_SECONDARY_BLOBS = 4096
+#: Bytes and sections of one hardware error record (real ones have some 1,000 bytes and three sections).
+MAX_WHEA_RECORD = 1 << 20
+MAX_WHEA_SECTIONS = 16
 #: Prototype page-table entries followed from one address.
 MAX_PROTOTYPE_DEPTH = 2
 #: Number of a control set (`ControlSet%03d`; 47 was seen).

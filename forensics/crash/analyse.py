@@ -15,6 +15,7 @@ from forensics.crash.context import CrashContext, bugcheck_context, exception_re
 from forensics.crash.entry import BugCheckCall, bugcheck_call
 from forensics.crash.evidence import Evidence
 from forensics.crash.fit import Fit, examine
+from forensics.crash.hardware import accused_part, whea_record
 from forensics.crash.images import ImageFinder
 from forensics.crash.ntstatus import describe_status
 from forensics.crash.stack import Frame, StackWalker
@@ -193,6 +194,16 @@ def _judge(crash: CrashDict, evidence: Evidence, process: str | None) -> None:
     crash["culprit"] = blame(case)
     if fit is not None:
         crash["fit"] = _fit(fit)
+    hardware = whea_record(evidence)
+    if hardware is not None:
+        crash["hardware_error"] = {
+            "severity": hardware.severity,
+            "accused": accused_part(evidence, hardware),
+            "sections": [
+                {"kind": section.kind, "primary": section.primary, "part": section.fru, **section.fields}
+                for section in hardware.sections
+            ],
+        }
     if case.flipped_bits:
         crash["flipped_bits"] = [{"bit": bit, "where": where} for bit, where in dict.fromkeys(case.flipped_bits)]
     shown = fault or at_call

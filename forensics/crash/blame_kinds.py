@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from forensics.crash.case import CrashCase
-from forensics.crash.hardware import one_bit, storage_words, whea_words
+from forensics.crash.hardware import one_bit, storage_words, whea_record, whea_words
 from forensics.crash.instruction import is_function_start, judge_illegal
 from forensics.crash.ntstatus import describe_status
 from forensics.facts import Culprit
@@ -104,7 +104,10 @@ def by_hardware(case: CrashCase) -> Culprit | None:
     p1, p2, p3, p4 = evidence.parameters
     if case.code == 0x124 and p1 != 0x10:
         case.against.append("overclocking, voltage, heat and firmware look the same as a broken part")
-        return case.verdict("hardware", None, "high", whea_words(evidence))
+        record = whea_record(evidence)
+        if record is not None and record.simulated:
+            case.against.append("the record says that the error was injected by a test tool")
+        return case.verdict("hardware", None, "high", whea_words(evidence, record))
     if case.code == 0x9C:
         return case.verdict("hardware", None, "high", ["bug check 0x9c: the processor reported a machine check"])
     if case.code in (0x12B, 0x2E):

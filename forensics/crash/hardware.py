@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from forensics.crash.evidence import Evidence
 from forensics.crash.ntstatus import describe_status
+from parsers.dump.whea import WheaRecord, WheaSection, machine_check, parse_record
+from parsers.errors import FormatError
 
-__all__ = ["STORAGE_STATUS", "machine_check_words", "one_bit", "storage_words", "whea_words"]
+__all__ = [
+    "STORAGE_STATUS", "accused_part", "machine_check_words", "one_bit", "storage_words", "whea_record", "whea_words",
+]  # fmt: skip
 
 #: I/O status codes that say that the storage failed.
 STORAGE_STATUS = frozenset({0xC000000E, 0xC000009C, 0xC000009D, 0xC000016A, 0xC0000185, 0xC00000B5})
@@ -18,16 +22,6 @@ _WHEA_SOURCE = {
     0: "machine check", 1: "corrected machine check", 2: "corrected platform error", 3: "non-maskable interrupt",
     4: "PCI Express", 5: "generic hardware error", 6: "initialisation error", 7: "boot error",
 }  # fmt: skip
-_WHEA_SECTION = {
-    "9876ccad-47b4-4bdb-b65e-16f193c4f3db": "processor",
-    "dc3ea0b0-a144-4797-b95b-53fa242b6e1d": "processor",
-    "8a1e1d01-42f9-4557-9c33-565e5cc3f7e8": "machine check bank",
-    "a5bc1114-6f64-4ede-b863-3e83ed7c83b1": "memory",
-    "d995e954-bbc1-430f-ad91-b44dcb3c6f35": "PCI Express",
-    "e71254e7-c1b9-4940-ab76-909703a4320f": "non-maskable interrupt",
-    "e19e3d16-bc11-11e4-9caa-c2051d5d46b0": "ARM processor",
-}
-_MAX_SECTIONS = 16
 
 
 def one_bit(value: int) -> int | None:
@@ -35,51 +29,86 @@ def one_bit(value: int) -> int | None:
     return value.bit_length() - 1 if value > 0 and value & (value - 1) == 0 else None
 
 
+#: What fails when a bank of machine checks, or a section, names a part.
+_ACCUSED = {
+    "memory controller": "memory", "memory": "memory", "cache": "the processor", "TLB": "the processor",
+    "internal timer": "the processor", "internal parity": "the processor", "processor": "the processor",
+    "bus or interconnect": "the processor, or what connects it", "PCI Express": "a device on PCI Express",
+    "ARM processor": "the processor",
+}  # fmt: skip
+
+
 def machine_check_words(status: int) -> str:
     """Say what an MCi_STATUS means, in short."""
-    code = status & 0xFFFF
-    if code & 0xFF80 == 0x0080:
-        part = "memory controller"
-    elif code & 0xFFF0 == 0x0010:
-        part = "address translation (TLB)"
-    elif code & 0xFF00 == 0x0100:
-        part = "cache"
-    elif code & 0xF800 == 0x0800:
-        part = "bus or interconnect"
-    elif code == 0x0400:
-        part = "internal timer"
-    elif code == 0x0005:
-        part = "internal parity"
-    else:
-        part = "processor-internal"
-    how = "uncorrected" if status >> 61 & 1 else "corrected"
-    return f"MCi_STATUS {status:#x}: {how} error of the kind {part} (code {code:#x})"
+    check = machine_check(status)
+    how = "uncorrected" if check.uncorrected else "corrected"
+    return f"MCi_STATUS {status:#x}: {how} error of the kind {check.part} (code {check.code:#x})"
 
 
-def _guid(raw: bytes) -> str:
-    first, second, third = (int.from_bytes(raw[a:b], "little") for a, b in ((0, 4), (4, 6), (6, 8)))
-    return f"{first:08x}-{second:04x}-{third:04x}-{raw[8:10].hex()}-{raw[10:16].hex()}"
+def whea_record(evidence: Evidence) -> WheaRecord | None:
+    """Return the record that parameter 2 of 0x124 points to, None when it is not in the dump."""
+    address = evidence.parameters[1]
+    if evidence.code != 0x124 or not address:
+        return None
+
+    def read(offset: int, length: int) -> bytes:
+        return evidence.attempt(evidence.memory.read_available, address + offset, length) or b""
+
+    try:
+        return parse_record(read)
+    except FormatError:
+        return None
 
 
-def whea_words(evidence: Evidence) -> list[str]:
+def whea_words(evidence: Evidence, record: WheaRecord | None) -> list[str]:
     """Say what a 0x124 tells: the source, the record's sections, the machine check status."""
     source, address, high, low = evidence.parameters
     words = [f"parameter 1 is {source:#x}: error source {_WHEA_SOURCE.get(source, 'of another kind')}"]
-    head = evidence.bytes_at(address, 0x80) if address else None
-    if head is not None and head[:4] == b"CPER":
-        count = min(int.from_bytes(head[0x0A:0x0C], "little"), _MAX_SECTIONS)
-        names = []
-        for index in range(count):
-            section = evidence.bytes_at(address + 0x80 + index * 0x48, 0x48)
-            if section is None:
-                break
-            names.append(_WHEA_SECTION.get(_guid(section[0x10:0x20]), "other"))
-        words.append(
-            f"the error record at {address:#x} (parameter 2) has sections: {', '.join(names) or 'none readable'}"
-        )
+    if record is not None:
+        names = ", ".join(section.kind for section in record.sections) or "none readable"
+        words.append(f"the error record at {address:#x} (parameter 2) is {record.severity} and has sections: {names}")
+        words += [_section_words(section) for section in record.sections if section.fields or section.fru]
     if source == 0 and (high or low):
         words.append(machine_check_words((high & 0xFFFFFFFF) << 32 | (low & 0xFFFFFFFF)))
+    accused = accused_part(evidence, record)
+    if accused is not None:
+        words.append(f"what failed is {accused}, by the record")
     return words
+
+
+def accused_part(evidence: Evidence, record: WheaRecord | None) -> str | None:
+    """Return what a hardware error accuses ("memory", "the processor" …), None when it does not say."""
+    sections = sorted(record.sections, key=lambda section: not section.primary) if record is not None else []
+    for section in sections:
+        if section.kind == "machine check":
+            return _ACCUSED.get(str(section.fields.get("error", "")))
+        if section.kind in ("memory", "PCI Express"):
+            return _ACCUSED[section.kind]
+    source, _address, high, low = evidence.parameters
+    if source == 0 and (high or low):
+        return _ACCUSED.get(machine_check((high & 0xFFFFFFFF) << 32 | (low & 0xFFFFFFFF)).part)
+    return next((_ACCUSED[section.kind] for section in sections if section.kind in _ACCUSED), None)
+
+
+def _section_words(section: WheaSection) -> str:
+    fields = dict(section.fields)
+    parts = []
+    if section.kind == "PCI Express" and "bus" in fields:
+        place = ":".join(f"{int(fields.pop(name)):02x}" for name in ("bus", "device"))
+        parts.append(f"device {int(fields.pop('segment')):04x}:{place}.{fields.pop('function')}")
+        vendor, device = int(fields.pop("vendor")), int(fields.pop("device_id"))
+        parts.append(f"PCI\\VEN_{vendor:04X}&DEV_{device:04X}")
+        fields.pop("class")
+    for name, value in fields.items():
+        shown = f"{value:#x}" if isinstance(value, int) and name in _HEX else f"{value}"
+        parts.append(f"{name.replace('_', ' ')} {shown}")
+    if section.fru:
+        parts.append(f"part {section.fru}")
+    return f"section {section.kind}: {', '.join(parts)}"
+
+
+#: Fields of sections that people know in hexadecimal.
+_HEX = frozenset({"address", "status", "misc", "instruction", "module_handle", "card_handle"})
 
 
 def storage_words(evidence: Evidence) -> str | None:

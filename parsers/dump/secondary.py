@@ -13,7 +13,7 @@ from typing import NamedTuple
 from parsers.bytesource import ByteSource
 from parsers.limits import MAX_SECONDARY_BLOBS
 
-__all__ = ["REPORTED_BUILD_TAG", "SecondaryBlob", "read_reported_build", "read_secondary"]
+__all__ = ["REPORTED_BUILD_TAG", "SecondaryBlob", "guid_text", "read_reported_build", "read_secondary"]
 
 #: The kernel's blob that names the build Windows displays (inferred: it agrees in 30 of 30 real dumps).
 REPORTED_BUILD_TAG = "2b88b710-1c93-4f7c-b06c-655ecc50decc"
@@ -38,7 +38,8 @@ class SecondaryBlob(NamedTuple):
     size: int
 
 
-def _guid(raw: bytes) -> str:
+def guid_text(raw: bytes) -> str:
+    """Return a GUID's usual text, lower case, of its 16 bytes."""
     first, second, third, rest = _GUID.unpack(raw)
     return f"{first:08x}-{second:04x}-{third:04x}-{rest[:2].hex()}-{rest[2:].hex()}"
 
@@ -58,7 +59,7 @@ def read_secondary(source: ByteSource, offset: int) -> list[SecondaryBlob]:
         data_at = at + size + before
         if size != _BLOB_HEADER.size or data_at + length > source.size:
             break
-        blobs.append(SecondaryBlob(_guid(tag), data_at, length))
+        blobs.append(SecondaryBlob(guid_text(tag), data_at, length))
         at = data_at + length + after
     return blobs
 

@@ -22,6 +22,7 @@ from tests.forensics.crash.machines import (
     server2019,
     trap_frame,
 )
+from tests.parsers.dump.test_whea import record
 
 KMDF_TABLE = bytes.fromhex("4c4a7ef8a1c52f4dbff0d5de63a5e4c3")
 FRAME = STACK_TOP - 0x390
@@ -148,6 +149,18 @@ def test_a_machine_check_is_hardware_with_its_bank() -> None:
     words = " ".join(culprit["because"])
     assert "sections: memory" in words
     assert "memory controller" in words
+
+
+def test_a_pci_express_error_names_the_device_and_no_driver() -> None:
+    body = struct.pack("<QIIHHIHH3sBBHBBHB", 0xF, 4, 0x101, 0, 0, 0, 0x144D, 0xA808, b"\2\x08\1", 0, 0, 0, 3, 0, 0, 0)
+    machine = server2019()
+    machine.put(POOL, record(("d995e954-bbc1-430f-ad91-b44dcb3c6f35", body)))
+    crash = crash_of(machine, 0x124, (4, POOL, 0, 0))
+    assert (crash["culprit"]["kind"], crash["culprit"]["module"]) == ("hardware", None)
+    words = " ".join(crash["culprit"]["because"])
+    assert "device 0000:03:00.0" in words
+    assert "PCI\\VEN_144D&DEV_A808" in words
+    assert crash["hardware_error"]["accused"] == "a device on PCI Express"
 
 
 @pytest.mark.parametrize("status", [0xC000000E, 0xC0000185])
