@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
-from parsers.errors import TruncatedError
+from parsers.errors import ReadError, TruncatedError
 
 __all__ = ["ByteSource", "BytesSource", "FileSource", "StreamSource", "WindowSource", "read_exact"]
 
@@ -79,18 +79,30 @@ class FileSource:
         return self._size
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """Return up to `length` bytes from `offset`."""
+        """Return up to `length` bytes from `offset`.
+
+        Raises:
+            ReadError: the host cannot read its medium there.
+
+        """
         if offset < 0 or length <= 0 or offset >= self._size:
             return b""
-        self._file.seek(offset)
         wanted = min(length, self._size - offset)
         parts: list[bytes] = []
-        while wanted > 0:
-            part = self._file.read(wanted)
-            if not part:
-                break
-            parts.append(part)
-            wanted -= len(part)
+        try:
+            self._file.seek(offset)
+            while wanted > 0:
+                part = self._file.read(wanted)
+                if not part:
+                    break
+                parts.append(part)
+                wanted -= len(part)
+        except OSError as error:
+            raise ReadError(
+                f"{self.path.name} cannot be read at {offset:#x}: {error.strerror or error}",
+                address=offset,
+                hint="copy the file to another medium, or take it from its source again",
+            ) from error
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         self.bytes_read += len(data)
         self.requests += 1
