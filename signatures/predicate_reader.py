@@ -180,7 +180,7 @@ class _Reader:
         if family.name == "crash" and name == "module":
             known = MODULE_FIELDS
         elif family.name == "crash" and name == "params":
-            known = {str(number): Field(HEX, plain=True) for number in range(1, 5)}
+            known = {str(number): Field(HEX) for number in range(1, 5)}
         elif family.name == "event" and name == "data" and isinstance(node, MapNode):
             known = {key: Field(TEXT) for key in node.entries}
         elif family.name == "event" and name == "data":
