@@ -108,7 +108,7 @@ def states(**world: Any) -> dict[str, str]:
             {
                 "system": {r"ControlSet001\Enum\ACPI\VMBus\3&1": {"Service": "vmbus"}},
                 "software": software(9600),
-                "files": {rf"{DRIVERS}\x.sys": OLD},
+                "files": {rf"{DRIVERS}\vmbus.sys": pe_file((6, 3, 9600, 18907))},
             },
         ),
         (
