@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forensics.disk.recognise import is_partitioned
+from forensics.disk.recognise import holds_file_system, is_partitioned
 from parsers.bytesource import ByteSource
 
 __all__ = ["claimed_end", "sector_size_of"]
@@ -11,9 +11,22 @@ _PROTECTIVE = 0xEE
 
 
 def sector_size_of(source: ByteSource) -> int:
-    """Return the logical sector size that a raw disk's GPT was written with; 512 when there is none to tell."""
-    if source.read_at(512, 8) != b"EFI PART" and source.read_at(4096, 8) == b"EFI PART":
+    """Return the logical sector size that a raw disk's partition table counts in: 512, or 4096 where that is plain.
+
+    It is plain where the GPT lies at byte 4096, or where the first partition begins with a file system when its
+    place is counted in 4096 bytes, and with none when it is counted in 512.
+    """
+    first = source.read_at(0, 512)
+    if source.read_at(512, 8) == b"EFI PART":
+        return 512
+    if source.read_at(4096, 8) == b"EFI PART":
         return 4096
+    if is_partitioned(first):
+        for at in range(446, 510, 16):
+            place = int.from_bytes(first[at + 8 : at + 12], "little")
+            if first[at + 4] and place:
+                large, small = source.read_at(place * 4096, 512), source.read_at(place * 512, 512)
+                return 4096 if holds_file_system(large) and not holds_file_system(small) else 512
     return 512
 
 

@@ -149,6 +149,20 @@ def test_a_gpt_for_4096_byte_sectors_gives_the_sector_size(tmp_path: Path) -> No
     assert opened(tmp_path / "d.vhdx")[0].sector_size == 4096
 
 
+def test_an_mbr_for_4096_byte_sectors_gives_the_sector_size(tmp_path: Path) -> None:
+    data = bytearray(8 << 20)
+    entry = bytes([0, 0, 0, 0, 7, 0, 0, 0]) + (256).to_bytes(4, "little") + (1792).to_bytes(4, "little")
+    data[446:462] = entry
+    data[510:512] = b"\x55\xaa"
+    data[256 * 4096 + 3 : 256 * 4096 + 11] = b"NTFS    "
+    (tmp_path / "d.img").write_bytes(data)
+    disk, said = opened(tmp_path / "d.img")
+    assert (disk.sector_size, said) == (4096, set())
+    data[256 * 512 + 3 : 256 * 512 + 11] = b"NTFS    "
+    (tmp_path / "d.img").write_bytes(data)
+    assert opened(tmp_path / "d.img")[0].sector_size == 512
+
+
 @pytest.mark.realdata
 @pytest.mark.parametrize(
     ("name", "kind", "digest"),
