@@ -17,6 +17,7 @@ from rich.style import Style
 from textual.color import Color
 from textual.pilot import Pilot
 
+from stopcode.report.lines import Tone
 from stopcode.report.safe import shown
 from tests.tui.reports import HOSTILE, REPORT, hostile
 from tui.app import StopcodeApp
@@ -67,7 +68,7 @@ async def test_a_report_shows_verdict_machine_and_findings(size: tuple[int, int]
         await pilot.press("escape", "j")
         await until(pilot, lambda: app.main._chosen() is not None and app.main._chosen().kind == "crash", "next row")  # type: ignore[union-attr]  # checked in the same expression
         await pilot.press("3")
-        await until(pilot, lambda: "Culprit: vmstorfl.sys" in screen_text(app), "the crash is shown")
+        await until(pilot, lambda: "Culprit: vmstorfl.sys (high" in screen_text(app), "the crash is shown")
 
 
 async def test_wide_screens_show_list_and_evidence_side_by_side() -> None:
@@ -157,12 +158,12 @@ async def test_a_resize_changes_the_layout_and_keeps_the_chosen_row() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "CRASHED" in screen_text(app), "ready")
         await pilot.press("j")
-        await until(pilot, lambda: "Culprit: vmstorfl.sys" in screen_text(app), "the crash is chosen")
+        await until(pilot, lambda: "Culprit: vmstorfl.sys (high" in screen_text(app), "the crash is chosen")
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: "3 Evidence" not in screen_text(app), "one pane at a time")
         assert "2 Findings" in screen_text(app)
         await pilot.press("enter")
-        await until(pilot, lambda: "Culprit: vmstorfl.sys" in screen_text(app), "still the crash")
+        await until(pilot, lambda: "Culprit: vmstorfl.sys (high" in screen_text(app), "still the crash")
         await pilot.resize_terminal(50, 12)
         await until(pilot, lambda: "60 × 15" in screen_text(app), "too small")
         await pilot.resize_terminal(120, 40)
@@ -241,7 +242,7 @@ async def test_hostile_text_reaches_no_screen_unescaped() -> None:
 
 
 @pytest.mark.parametrize("tone", sorted(STYLE))
-def test_every_tone_can_be_read_on_the_screens_colours(tone: str) -> None:
+def test_every_tone_can_be_read_on_the_screens_colours(tone: Tone) -> None:
     """WCAG 2 asks for a contrast of 4.5:1."""
     style = Style.parse(STYLE[tone])
     assert not style.dim, "how a terminal dims is anybody's guess"

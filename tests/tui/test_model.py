@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
+
+from rich.console import Console
+
+from stopcode.report.lines import Line
 from tests.tui.reports import REPORT, hostile
 from tui.model import evidence_lines, machine_card, rows, verdict_lines
+from tui.widgets.lines import as_block
 
 
 def text_of(report: dict[str, object], key: str) -> str:
     row = next(row for row in rows(report) if row.key == key)
-    return "\n".join(line.text for line in evidence_lines(report, row))
+    return "\n".join(line.lead + line.text for line in evidence_lines(report, row))
 
 
 def test_rows_are_findings_then_crashes_then_diagnostics_then_unjudged() -> None:
@@ -26,9 +32,10 @@ def test_a_finding_shows_its_source_down_to_the_offset_and_the_commands() -> Non
 
 def test_a_crash_shows_parameters_culprit_reasons_and_labelled_frames() -> None:
     text = text_of(REPORT, "crash:0")
-    assert "0xffffffffc0000005  exception code" in text
-    assert "Culprit: vmstorfl.sys (confidence high)" in text
-    assert "vmstorfl.sys+0x1234  [context, exact]" in text
+    assert "P1  0xffffffffc0000005  exception code" in text
+    assert "Culprit: vmstorfl.sys (high confidence)" in text
+    assert "because: P2 lies in vmstorfl.sys+0x1234" in text
+    assert "vmstorfl.sys+0x1234  context, exact" in text
 
 
 def test_the_card_says_what_could_not_be_read() -> None:
@@ -39,8 +46,29 @@ def test_the_card_says_what_could_not_be_read() -> None:
 
 def test_no_control_character_of_the_evidence_comes_through() -> None:
     report = hostile()
-    texts = [*(line.text for line in verdict_lines(report)), *(value for _, value in machine_card(report["facts"]))]
+    texts = [value for _, value in machine_card(report["facts"])]
+    drawn = io.StringIO()
+    console = Console(file=drawn, width=100, color_system=None)
+    console.print(as_block(verdict_lines(report)))
     for row in rows(report):
-        texts += [row.mark, row.text, *(line.text for line in evidence_lines(report, row))]
-    for text in texts:
-        assert not any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 or char == "\u202e" for char in text), repr(text)
+        texts += [row.mark, row.text]
+        console.print(as_block(evidence_lines(report, row)))
+    for text in [*texts, *drawn.getvalue().split("\n")]:
+        assert text.isprintable(), repr(text)
+
+
+def test_a_long_line_wraps_below_its_own_beginning() -> None:
+    drawn = io.StringIO()
+    lines = [Line("word " * 12, indent=2, lead="lead: "), Line("word " * 12, indent=4)]
+    Console(file=drawn, width=40, color_system=None).print(as_block(lines))
+    for line in drawn.getvalue().splitlines():
+        assert line.startswith(("  lead: word", "        word", "    word")), line
+
+
+def test_signs_beyond_ascii_are_replaced_where_they_cannot_be_drawn() -> None:
+    drawn = io.StringIO()
+    console = Console(file=drawn, width=60, color_system=None)
+    for row in rows(REPORT, ascii_only=True):
+        assert (row.mark + row.text).isascii()
+        console.print(as_block([Line("an arrow → there", lead="– ")], ascii_only=True))
+    assert drawn.getvalue().isascii()

@@ -13,11 +13,12 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
+from stopcode.report.lines import Line
 from stopcode.report.safe import shown
 from tui.bindings import bindings_of
 from tui.messages import ScanDone, ScanFailed, ScanPart, ScanStep
-from tui.model import Line, Row, evidence_lines, machine_card, rows, verdict_lines
-from tui.widgets.lines import STYLE, LinesPane, as_text
+from tui.model import Row, evidence_lines, machine_card, rows, verdict_lines
+from tui.widgets.lines import STYLE, LinesPane, as_block
 from tui.widgets.rows import RowTable
 
 __all__ = ["MainScreen"]
@@ -50,11 +51,11 @@ class MainScreen(Screen[None]):
         yield Static("", id="status", markup=False)
         with Horizontal(id="panes"):
             with Vertical(id="left"):
-                yield LinesPane(id="machine", title="1 Machine")
+                yield LinesPane(id="machine", title="1 Machine", ascii_only=self._ascii)
                 with Vertical(id="findings", classes="pane") as findings:
                     findings.border_title = "2 Findings"
                     yield RowTable(id="list", cursor_type="row", zebra_stripes=False, show_header=False)
-            yield LinesPane(id="evidence", title="3 Evidence")
+            yield LinesPane(id="evidence", title="3 Evidence", ascii_only=self._ascii)
         yield Footer()
 
     def on_mount(self) -> None:
@@ -81,7 +82,7 @@ class MainScreen(Screen[None]):
     def _failed(self, message: ScanFailed) -> None:
         said = [Line(line) for line in message.text.splitlines() if line] or [Line("The scan failed.")]
         self._verdict = [Line(said[0].text, "bad"), *said[1:]]
-        self.query_one("#verdict", Static).update(as_text(self._verdict))
+        self.query_one("#verdict", Static).update(as_block(self._verdict, ascii_only=self._ascii))
         self.query_one("#status", Static).update(Text(f"{self._title} · no report"))
         self.query_one("#evidence", LinesPane).show(said)
 
@@ -94,7 +95,7 @@ class MainScreen(Screen[None]):
         self._report = report
         self._facts = dict(report.get("facts") or {})
         self._verdict = verdict_lines(report)
-        self.query_one("#verdict", Static).update(as_text(self._verdict))
+        self.query_one("#verdict", Static).update(as_block(self._verdict, ascii_only=self._ascii))
         self.query_one("#status", Static).update(Text(self._status()))
         self._show_card()
         self._fill(rows(report, ascii_only=self._ascii))
@@ -106,14 +107,9 @@ class MainScreen(Screen[None]):
         return f"{self._title}{size}"
 
     def _show_card(self) -> None:
-        text = Text()
-        for label, value in machine_card(self._facts):
-            if text:
-                text.append("\n")
-            text.append(f"{label:<11}", style=STYLE["quiet"])
-            text.append(value)
+        card = [Line(value, lead=f"{label:<11}") for label, value in machine_card(self._facts)]
         # On a narrow screen the verdict above is cut; the whole of it stands below the card then.
-        self.query_one("#machine", LinesPane).show_text(text, below=as_text(self._verdict))
+        self.query_one("#machine", LinesPane).show(card, below=self._verdict)
 
     def _fill(self, found: Iterable[Row]) -> None:
         table = self._table
