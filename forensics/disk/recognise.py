@@ -81,18 +81,22 @@ _FILE_SYSTEMS = (
     (3, b"-FVE-FS-"),
     (3, b"ReFS\0\0\0\0"),
     (3, b"EXFAT   "),
-    (3, b"MSWIN4.1"),
-    (3, b"MSDOS5.0"),
-    (0x36, b"FAT"),
-    (0x52, b"FAT32"),
-    (0x438, b"\x53\xef"),
     (0, b"XFSB"),
 )
+#: The same, of boot sectors that end with 55 AA: their names are short, and texts hold them too.
+_FAT = ((3, b"MSWIN4.1"), (3, b"MSDOS5.0"), (0x36, b"FAT"), (0x52, b"FAT32"))
+#: Bytes of a magic number that is believed before a look for a partition table.
+_PLAIN = 4
 
 
 def holds_file_system(sector: bytes) -> bool:
     """Return whether a volume's first sectors are those of a file system or of a BitLocker volume."""
-    return any(sector.startswith(magic, offset) for offset, magic in _FILE_SYSTEMS)
+    if any(sector.startswith(magic, offset) for offset, magic in _FILE_SYSTEMS):
+        return True
+    if sector[510:512] == b"\x55\xaa" and any(sector.startswith(magic, offset) for offset, magic in _FAT):
+        return True
+    # ext2 to ext4: a magic number of two bytes, so the block size (1 KiB << n) must be sane as well.
+    return sector[0x438:0x43A] == b"\x53\xef" and int.from_bytes(sector[0x418:0x41C], "little") <= 6
 
 
 def is_partitioned(sector: bytes) -> bool:
@@ -137,6 +141,10 @@ def recognise(source: ByteSource, path: Path) -> str:
     for offset, magic, what, hint in _UNSUPPORTED:
         if head.startswith(magic, offset):
             raise UnsupportedError(f"{name} is {what}, which stopcode does not read", hint=hint)
+    # A dump's memory may hold boot sectors, at its end too; what begins so plainly is not looked at any further.
+    for offset, magic, what, hint in _OTHERS:
+        if offset == 0 and len(magic) >= _PLAIN and head.startswith(magic):
+            raise NotADiskError(f"{name} is {what}, not a disk image", hint=hint)
     if looks_raw(source, head):
         return "raw"
     if source.read_at(0x10000, 4) == b"head" and source.read_at(0x30000, 4) == b"regi":

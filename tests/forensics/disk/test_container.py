@@ -231,6 +231,38 @@ def test_what_is_no_disk_says_what_it_is(tmp_path: Path, content: bytes, says: s
     assert "thing" in caught.value.message
 
 
+def test_a_dump_or_text_that_holds_boot_sectors_is_still_no_disk(tmp_path: Path) -> None:
+    boot = b"\xebR\x90NTFS    ".ljust(510, b"\0") + b"\x55\xaa"
+    (tmp_path / "d").write_bytes(b"PAGEDU64" + bytes(8184) + boot)
+    with pytest.raises(NotADiskError, match="crash dump"):
+        opened(tmp_path / "d")
+    (tmp_path / "d").write_bytes(b"x" * 0x36 + b"FAT" * 999)
+    with pytest.raises(NotADiskError, match="text"):
+        opened(tmp_path / "d")
+    (tmp_path / "d").write_bytes(b"?" * 0x438 + b"\x53\xef" + b"?" * 999)
+    with pytest.raises(NotADiskError):
+        opened(tmp_path / "d")
+
+
+@pytest.mark.parametrize(
+    ("at", "content"),
+    [
+        (3, b"NTFS    "),
+        (3, b"-FVE-FS-"),
+        (510, b"\x55\xaa"),
+        (512, b"EFI PART"),
+        (0x418, b"\2".ljust(32, b"\0") + b"\x53\xef"),
+        (9_216, b"EFI PART"),
+        (8_704, b"\xebR\x90NTFS    "),
+    ],
+)
+def test_disks_and_volumes_are_known_by_what_they_begin_or_end_with(tmp_path: Path, at: int, content: bytes) -> None:
+    data = bytearray(9_728)
+    data[at : at + len(content)] = content
+    (tmp_path / "d").write_bytes(data)
+    assert opened(tmp_path / "d")[0].kind == "raw"
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [(b"LUKS\xba\xbe\0\1", "LUKS"), (b"EVF2\r\n\x81\0", "Ex01"), (b"WithoutFreeSpace", "Parallels")],
