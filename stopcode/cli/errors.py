@@ -30,11 +30,11 @@ def error_lines(error: StopcodeError, what: str = "") -> list[str]:
     return lines
 
 
-def _silence_stdout() -> None:
-    """Point stdout at the null device, so that the interpreter's last flush has nowhere to fail."""
+def _silence(stream: int) -> None:
+    """Point a standard stream at the null device, so that the interpreter's last flush has nowhere to fail."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
+        os.dup2(null, stream)
         os.close(null)
     except OSError:
         pass
@@ -59,12 +59,17 @@ def _bug(error: Exception, err: TextIO, environment: Mapping[str, str]) -> None:
     log = _keep_traceback(environment)
     where = f"the traceback is in {log}" if log else "--traceback shows where"
     text = f"bug: {type(error).__name__}: {error}; {where}; please report it with the command line and that log"
-    err.write(f"stopcode: {shown(' '.join(text.split()))}\n")
+    _tell(err, [" ".join(text.split())])
 
 
 def _tell(err: TextIO, lines: Sequence[str]) -> None:
-    for line in lines:
-        err.write(f"stopcode: {shown(line)}\n")
+    try:
+        for line in lines:
+            err.write(f"stopcode: {shown(line)}\n")
+        err.flush()
+    except (OSError, ValueError):
+        # Nobody listens any more; the exit code still says it.
+        _silence(2)
 
 
 def guarded(run: Callable[[], int], *, err: TextIO, environment: Mapping[str, str], show_traceback: bool) -> int:
@@ -77,7 +82,7 @@ def guarded(run: Callable[[], int], *, err: TextIO, environment: Mapping[str, st
         _tell(err, ["interrupted"])
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        _silence_stdout()
+        _silence(1)
         return Exit.PIPE
     except StopcodeError as error:
         if show_traceback:
@@ -88,7 +93,7 @@ def guarded(run: Callable[[], int], *, err: TextIO, environment: Mapping[str, st
         # A full disk behind stdout, an input that the system cannot read: the system's own words say which.
         if show_traceback:
             traceback.print_exc(file=err)
-        _silence_stdout()
+        _silence(1)
         name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         _tell(err, [f"error: {name}{error.strerror or error}"])
         return Exit.UNREADABLE

@@ -31,6 +31,8 @@ def _read(name: str) -> bytes:
     from stopcode.report.stored import MAX_STORED
 
     if name == "-":
+        if sys.stdin is None:
+            raise UsageError("stdin is closed", hint="name a file")
         return sys.stdin.buffer.read(MAX_STORED + 1)
     path = Path(name)
     if not path.exists():

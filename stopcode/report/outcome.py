@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["FOUND", "OK", "PARTIAL", "exit_of"]
+__all__ = ["FOUND", "OK", "ONLY_A_DUMP", "PARTIAL", "exit_of"]
 
 OK, FOUND, PARTIAL = 0, 1, 4
+#: Why a lone dump tells nothing of the rest of the machine.
+ONLY_A_DUMP = "only a dump was given, not the disk it came from"
 #: Reasons that say that stopcode did not look, not that something could not be read.
-_NOT_LOOKED = ("not collected", "only a dump was given, not the disk it came from")
+_NOT_LOOKED = ("not collected", ONLY_A_DUMP)
 
 
 def _counts(finding: Mapping[str, Any]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,10 @@ from forensics.facts import Facts, empty_facts
 from parsers.bytesource import FileSource
 from parsers.diagnostics import Diagnostics
 from parsers.dump import looks_like_dump
-from parsers.errors import InputNotFoundError
+from parsers.errors import InputNotFoundError, UnsupportedError
+from stopcode.report.outcome import ONLY_A_DUMP
 
 __all__ = ["LoneDump", "is_dump", "read_lone"]
-
-_REASON = "only a dump was given, not the disk it came from"
 
 
 class LoneDump:
@@ -35,9 +36,17 @@ class LoneDump:
         self.requests = requests
 
 
+def _is_at_hand(path: str) -> bool:
+    """Tell whether a path can be read at random places: a pipe would wait for its writer, or lose what was read."""
+    mode = os.stat(path).st_mode  # noqa: PTH116  # pathlib would be no shorter
+    return stat.S_ISREG(mode) or stat.S_ISBLK(mode) or stat.S_ISDIR(mode)
+
+
 def is_dump(path: str) -> bool:
     """Tell whether a path is a file that begins as a kernel dump does."""
     try:
+        if not _is_at_hand(path):
+            return False
         with open(path, "rb") as file:  # noqa: PTH123  # a folder raises as well, and costs nothing
             return looks_like_dump(file.read(16))
     except OSError:
@@ -58,6 +67,8 @@ def read_lone(path: str, diagnostics: Diagnostics) -> LoneDump:
     file = Path(path)
     if not file.exists():
         raise InputNotFoundError(f"{path}: no such file", hint="look at the path")
+    if not _is_at_hand(path):
+        raise UnsupportedError(f"{path} is a pipe or a device", hint="write it to a file, and name that")
     with FileSource(file) as opened:
         crash = analyse(opened, path=file.name, diagnostics=diagnostics)
         crash["latest"] = True
@@ -66,7 +77,7 @@ def read_lone(path: str, diagnostics: Diagnostics) -> LoneDump:
         facts["crashes"] = [crash]
         for section in facts:
             if section not in ("schema", "crashes", "gaps"):
-                facts["gaps"].append({"path": f"/{section}", "reason": _REASON})
+                facts["gaps"].append({"path": f"/{section}", "reason": ONLY_A_DUMP})
         facts["gaps"].sort(key=lambda gap: gap["path"])
         source = {"path": path, "kind": "dump", "size": opened.size}
         return LoneDump(facts, source, opened.bytes_read, opened.requests)

@@ -24,8 +24,10 @@ def run(*words: object, shell: str = "", **more: str) -> subprocess.CompletedPro
         import shlex
 
         line = f"{shlex.join(command)} {shell}"
-        return subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, env=environment)
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+        return subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, env=environment, timeout=120
+        )
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
 
 
 def test_a_reader_that_closes_the_pipe_ends_the_run_quietly_with_141() -> None:
@@ -50,6 +52,25 @@ def test_a_closed_stderr_does_no_harm() -> None:
     done = run("explain", "0x7B", shell="2>&-")
     assert done.returncode == 0
     assert done.stdout.startswith("0x7B ")
+
+
+def test_an_error_that_nobody_can_hear_keeps_its_exit_code(tmp_path: Path) -> None:
+    done = run("explain", "nonsense", shell="2> >(exec true); code=$?; sleep 0; exit $code")
+    assert done.returncode == 3
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.run([*COMMAND, "explain", "nonsense"], stderr=write, stdout=subprocess.PIPE, env=BARE)
+    os.close(write)
+    assert process.returncode == 3
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for verb in ("scan", "dump"):
+        done = run(verb, pipe)
+        assert done.returncode == 3
+        assert done.stderr.startswith("stopcode: error: ")
 
 
 def test_a_c_locale_without_home_gets_ascii(tmp_path: Path) -> None:
