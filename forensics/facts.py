@@ -386,8 +386,10 @@ class Culprit(TypedDict):
 class CrashDict(TypedDict, total=False):
     """/crashes: one analysed dump. The item's name in paths is the dump's path.
 
-    `stack` begins at the fault where there is one, else at the bug check call; `bugcheck_stack` is the call's own
-    stack as far as it is certain, where `stack` is another one. `gaps` are sentences: what the dump does not tell.
+    `hardware` is the machine as the dump's secondary data tells it; `hardware["fingerprint"]` is the same for dumps of
+    one machine and tells nothing of it. `stack` begins at the fault where there is one, else at the bug check call;
+    `bugcheck_stack` is the call's own stack as far as it is certain, where `stack` is another one. `gaps` are
+    sentences: what the dump does not tell.
     """
 
     item: str
@@ -402,6 +404,7 @@ class CrashDict(TypedDict, total=False):
     build: int
     processors: int
     machine: str
+    hardware: dict[str, Any]
     process: str
     context: dict[str, Any]
     stack: list[FrameDict]

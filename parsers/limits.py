@@ -58,11 +58,14 @@ __all__ = [
     "MAX_PE_HEADERS",
     "MAX_PE_READ",
     "MAX_PROCESSORS",
+    "MAX_PROCESSOR_VALUES",
     "MAX_PROTOTYPE_DEPTH",
     "MAX_REGISTRY_TEXT",
     "MAX_REGISTRY_VALUE",
     "MAX_SECONDARY_BLOBS",
     "MAX_SERVICES",
+    "MAX_SMBIOS_STRUCTURES",
+    "MAX_SMBIOS_TABLE",
     "MAX_STACK_FRAMES",
     "MAX_STACK_SCAN_BYTES",
     "MAX_STRING_CHARS",
@@ -173,6 +176,11 @@ MAX_BITMAP_BITS = 1 << 32
 MAX_DUMP_RANGES = 1 << 20
 #: Blobs of secondary data behind a dump (real dumps hold at most 42).
 MAX_SECONDARY_BLOBS = 4096
+#: CPUID leaves, and registry values of the processor, that a dump's secondary data gives.
+MAX_PROCESSOR_VALUES = 1024
+#: Bytes and structures of the firmware's table of the machine.
+MAX_SMBIOS_TABLE = 1 << 20
+MAX_SMBIOS_STRUCTURES = 4096
 #: Bytes and sections of one hardware error record (real ones have some 1,000 bytes and three sections).
 MAX_WHEA_RECORD = 1 << 20
 MAX_WHEA_SECTIONS = 16

@@ -17,6 +17,7 @@ from forensics.crash.evidence import Evidence
 from forensics.crash.fit import Fit, examine
 from forensics.crash.hardware import accused_part, whea_record
 from forensics.crash.images import ImageFinder
+from forensics.crash.machine_facts import machine_facts
 from forensics.crash.ntstatus import describe_status
 from forensics.crash.stack import Frame, StackWalker
 from forensics.crash.symbols import symbol_of
@@ -54,6 +55,7 @@ def analyse(
     where: Where = "file",
     images: ImageFinder | None = None,
     diagnostics: Diagnostics,
+    serials: bool = False,
 ) -> CrashDict:
     """Analyse a dump.
 
@@ -63,6 +65,7 @@ def analyse(
         where: what kind of place it was found in.
         images: the driver files of the dump's own disk, if there is one.
         diagnostics: told what is doubtful or missing.
+        serials: give the machine's serial numbers too.
 
     Raises:
         FormatError: not a kernel dump.
@@ -90,6 +93,9 @@ def analyse(
     build = dump.reported_build or header.minor_version
     if build is not None:
         crash["build"] = build
+    hardware = machine_facts(dump, serials=serials)
+    if hardware:
+        crash["hardware"] = hardware
     process = dump.process_name()
     if process is not None:
         crash["process"] = process

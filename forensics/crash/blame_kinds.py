@@ -158,11 +158,15 @@ def _by_illegal_instruction(case: CrashCase) -> Culprit | None:
     if fault is None:
         return None
     found = judge_illegal(case.evidence, fault.ip)
-    if found.kind != "common":
+    if found.kind != "common" and not found.has:
         return None
+    whose = "every x64 processor executes"
+    if found.has:
+        whose = f"this processor has (CPUID in the dump: {found.feature})"
+        case.against.append("firmware or a hypervisor may have switched the feature off")
     because = [
         f"the processor reported an illegal instruction at {case.label(fault.ip)}, where memory holds "
-        f"{found.data.hex(' ')} = {found.text}, which every x64 processor executes"
+        f"{found.data.hex(' ')} = {found.text}, which {whose}"
     ]
     sure = False
     word = case.evidence.word(fault.sp)

@@ -81,6 +81,8 @@ def by_fault(case: CrashCase) -> Culprit | None:
                 f"processor has. This build of {module.name} does not fit this processor: an older one may, a newer "
                 "one will not"
             )
+            if found.has is False:
+                words.append(f"this processor does not have it: CPUID in the dump says so ({found.feature})")
         elif found.kind == "deliberate":
             words.append(f"memory holds {found.text} there: {module.name} stopped itself (an assertion)")
         elif found.kind == "open":

@@ -8,6 +8,7 @@ from functools import cached_property
 from forensics.crash.images import FoundImage, ImageFinder
 from forensics.crash.module_map import ModuleMap
 from parsers.bytesource import ByteSource
+from parsers.dump.cpuid import Leaves, read_leaves
 from parsers.dump.memory import Memory
 from parsers.dump.modules import LoadedModule
 from parsers.dump.open import Dump
@@ -144,6 +145,14 @@ class Evidence:
         if image is not None and image.sections:
             return image.is_executable(address - module.base)
         return address - module.base >= 0x1000
+
+    @cached_property
+    def cpuid(self) -> Leaves:
+        """CPUID of the crashed machine; empty when the dump does not hold it."""
+        try:
+            return read_leaves(self.dump.source, self.dump.secondary())
+        except ReadError:
+            return {}
 
     # -- the stack --------------------------------------------------------------------------------------------------
 

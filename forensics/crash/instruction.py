@@ -13,6 +13,7 @@ from typing import Literal
 
 from forensics.crash.decode import decoder
 from forensics.crash.evidence import Evidence
+from parsers.dump.cpuid import has_feature
 from parsers.errors import StopcodeError
 
 __all__ = ["IllegalInstruction", "is_function_start", "judge_illegal"]
@@ -43,12 +44,16 @@ class IllegalInstruction:
             known).
         text: the instruction in assembler, "" when there is none.
         data: its bytes (or the first eight).
+        feature: what an "extension" needs, as CPUID names it; "" when that is not known.
+        has: whether this processor has it, by the dump's copy of CPUID; None when that does not tell.
 
     """
 
     kind: Literal["absent", "invalid", "deliberate", "extension", "common", "open"]
     text: str
     data: bytes
+    feature: str = ""
+    has: bool | None = None
 
 
 def judge_illegal(evidence: Evidence, address: int) -> IllegalInstruction:
@@ -65,6 +70,10 @@ def judge_illegal(evidence: Evidence, address: int) -> IllegalInstruction:
         return IllegalInstruction("deliberate", text, own)
     groups = {found.group_name(group) for group in found.groups}
     if found.mnemonic in _LATER_NAMES or groups & _LATER:
+        for feature in (found.mnemonic, *sorted(groups & _LATER)):
+            has = has_feature(evidence.cpuid, feature)
+            if has is not None:
+                return IllegalInstruction("extension", text, own, feature, has)
         return IllegalInstruction("extension", text, own)
     common = found.mnemonic in _COMMON or found.mnemonic.startswith(_COMMON_PREFIXES)
     return IllegalInstruction("common" if common else "open", text, own)
