@@ -68,6 +68,7 @@ __all__ = [
     "MAX_SMBIOS_TABLE",
     "MAX_STACK_FRAMES",
     "MAX_STACK_SCAN_BYTES",
+    "MAX_STORED_REPORT",
     "MAX_STRING_CHARS",
     "MAX_SWEPT_CODE",
     "MAX_TRIAGE_IN_MEMORY",
@@ -234,6 +235,8 @@ MAX_VHDX_ENTRIES = 2047
 MAX_VHDX_METADATA = 1 << 20
 #: Bytes of a VHDX's log (writers make 1 MiB).
 MAX_VHDX_LOG = 64 << 20
+#: Bytes of one file with stored reports (one machine's report is about 300 KB).
+MAX_STORED_REPORT = 256 << 20
 
 
 def require(data: bytes, length: int, *, format: str, offset: int) -> bytes:

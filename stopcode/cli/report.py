@@ -28,17 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _read(name: str) -> bytes:
-    from stopcode.report.stored import MAX_STORED
+    from parsers.limits import MAX_STORED_REPORT
 
     if name == "-":
         if sys.stdin is None:
             raise UsageError("stdin is closed", hint="name a file")
-        return sys.stdin.buffer.read(MAX_STORED + 1)
+        return sys.stdin.buffer.read(MAX_STORED_REPORT + 1)
     path = Path(name)
     if not path.exists():
         raise InputNotFoundError(f"{name}: no such file", hint="look at the path")
     with path.open("rb") as file:
-        return file.read(MAX_STORED + 1)
+        return file.read(MAX_STORED_REPORT + 1)
 
 
 def run(args: argparse.Namespace, ctx: Context) -> int:

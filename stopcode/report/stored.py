@@ -8,13 +8,12 @@ from functools import lru_cache
 from typing import Any
 
 from parsers.errors import FormatError, UnsupportedError
+from parsers.limits import MAX_STORED_REPORT
 from stopcode.report.document import SCHEMA, Report
 from stopcode.report.shape import problems, schema_of
 
-__all__ = ["MAX_STORED", "document_schema", "read_report", "read_reports"]
+__all__ = ["document_schema", "read_report", "read_reports"]
 
-#: Bytes of one file with stored reports (one machine's report is about 300 KB).
-MAX_STORED = 256 << 20
 _SAYS_WHAT = "give what `stopcode scan -o json` wrote"
 
 
@@ -74,8 +73,8 @@ def read_reports(data: bytes) -> list[Report]:
         UnsupportedError: a report of another schema number.
 
     """
-    if len(data) > MAX_STORED:
-        raise FormatError("report", "too large", expected=f"at most {MAX_STORED} bytes", found=len(data))
+    if len(data) > MAX_STORED_REPORT:
+        raise FormatError("report", "too large", expected=f"at most {MAX_STORED_REPORT} bytes", found=len(data))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -106,6 +106,17 @@ def test_what_is_no_report_ends_with_3_and_says_what_is_wrong(
     assert done.err.count("\n") <= 2
 
 
+def test_a_file_above_the_limit_is_refused(call: Stopcode, stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import parsers.limits
+    import stopcode.report.stored
+
+    for module in (parsers.limits, stopcode.report.stored):
+        monkeypatch.setattr(module, "MAX_STORED_REPORT", 100)
+    done = call("report", stored)
+    assert done.code == Exit.UNREADABLE
+    assert "too large" in done.err
+
+
 def test_a_missing_file_ends_with_3(call: Stopcode, tmp_path: Path) -> None:
     assert call("report", tmp_path / "none.json").code == Exit.UNREADABLE
 
