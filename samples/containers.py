@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from samples.tools import run
+from samples.vhdx_stamp import stamp_vhdx
 
 __all__ = ["FORMATS", "convert"]
 
@@ -24,3 +25,5 @@ def convert(raw: Path, target: Path, suffix: str) -> None:
     """Write a raw disk into a container; `suffix` is a key of FORMATS."""
     kind, options = FORMATS[suffix]
     run("qemu-img", "convert", "-f", "raw", "-O", kind, *(["-o", options] if options else []), raw, target)
+    if suffix == ".vhdx":
+        stamp_vhdx(target, target.name)

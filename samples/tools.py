@@ -11,7 +11,7 @@ __all__ = ["PACKAGES", "missing", "run"]
 
 #: Program -> the Debian package that brings it.
 PACKAGES = {
-    "x86_64-w64-mingw32-gcc": "gcc-mingw-w64-x86-64-win32",
+    "x86_64-w64-mingw32-gcc": "gcc-mingw-w64-x86-64",
     "x86_64-w64-mingw32-windres": "binutils-mingw-w64-x86-64",
     "mkntfs": "ntfs-3g",
     "wimlib-imagex": "wimtools",
