@@ -7,22 +7,37 @@ import lzma
 import shutil
 import sys
 import tempfile
-from datetime import timedelta
+import zlib
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from samples.containers import FORMATS, convert
-from samples.disk import Partition, write_disk
+from samples.disk import BASIC_DATA, EFI_SYSTEM, MSR, RECOVERY, SECTOR, Partition, write_disk
 from samples.dumps import write_dump
 from samples.family import FAMILY, Variant
-from samples.layout import FIRST_SECTOR, MIB, SIGNATURE, SYSTEM_SIZE
+from samples.fat import make_fat
+from samples.layout import (
+    DISK_ID,
+    FIRST_SECTOR,
+    MIB,
+    MSR_ID,
+    RECOVERY_ID,
+    SIGNATURE,
+    SYSTEM_ID,
+    SYSTEM_SIZE,
+    WINDOWS_ID,
+)
+from samples.machine import Machine
 from samples.ntfs import make_volume
 from samples.story import ACTORS, crash_machine
 from samples.tools import missing
-from samples.tree import dated_folders, driver_of, loaded_files, set_times, write_system_volume, write_windows
+from samples.tree import damage, dated_folders, driver_of, loaded_files, set_times, write_system_volume, write_windows
 
 __all__ = ["build_disk", "main", "pack"]
 
 BUILT = Path(__file__).with_name("built")
+#: How long after a crash its dump is a file: the next start copies it out of the page file.
+_WRITTEN_OUT = timedelta(seconds=71)
 
 
 def build_disk(variant: Variant, raw: Path, cache: Path | None = None) -> None:
@@ -41,44 +56,69 @@ def build_disk(variant: Variant, raw: Path, cache: Path | None = None) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tree, boot = folder / "windows", folder / "system"
-        write_windows(tree, machine, {}, cache)
+        write_windows(tree, machine, cache)
+        if variant.damage == "software":
+            damage(tree, machine)
         boot.mkdir()
         write_system_volume(boot, machine)
         if variant.dump and machine.crash is not None:
-            _write_dump(variant, tree / "Windows")
+            _write_dump(machine, machine.crash, tree / "Windows")
         dated_folders(tree, machine.touched)
         dated_folders(boot, machine.installed)
-        size = variant.disk_mib * MIB
-        first, second = FIRST_SECTOR["system", 1], FIRST_SECTOR["windows", 1]
-        windows_size = size - second * 512 - MIB
-        make_volume(folder / "s.ntfs", boot, size=SYSTEM_SIZE[1], label="System Reserved", first_sector=first)
-        make_volume(folder / "w.ntfs", tree, size=windows_size, label="", first_sector=second)
-        write_disk(
-            raw,
-            size,
-            [
-                Partition(first, SYSTEM_SIZE[1] // 512, folder / "s.ntfs", active=True),
-                Partition(second, windows_size // 512, folder / "w.ntfs"),
-            ],
-            signature=SIGNATURE,
-        )
+        partitions = (_mbr if machine.generation == 1 else _gpt)(machine, folder, tree, boot, variant.disk_mib * MIB)
+        identity = DISK_ID if machine.generation == 2 else None
+        write_disk(raw, variant.disk_mib * MIB, partitions, signature=SIGNATURE, gpt=identity)
 
 
-def _write_dump(variant: Variant, windows: Path) -> None:
-    machine = variant.machine
-    if machine.crash is None:
-        return
-    booted, lived = machine.crash
+def _volume(folder: Path, tree: Path, first: int, count: int, machine: Machine, label: str = "") -> Path:
+    """Make the NTFS volume of a partition."""
+    path = folder / f"{first}.ntfs"
+    newest = machine.touched
+    if machine.crash is not None:
+        newest = max(newest, machine.crash[0] + machine.crash[1] + _WRITTEN_OUT)
+    serial = zlib.crc32(f"{machine.host} {first}".encode()) << 32 | zlib.crc32(machine.host.encode())
+    make_volume(path, tree, size=count * SECTOR, label=label, first_sector=first, newest=newest, serial=serial)
+    return path
+
+
+def _mbr(machine: Machine, folder: Path, tree: Path, boot: Path, size: int) -> list[Partition]:
+    """Return the partitions of a generation 1 machine: "System Reserved", Windows."""
+    system, windows = FIRST_SECTOR["system", 1], FIRST_SECTOR["windows", 1]
+    count, rest = SYSTEM_SIZE[1] // SECTOR, (size - MIB) // SECTOR - windows
+    return [
+        Partition(system, count, _volume(folder, boot, system, count, machine, "System Reserved"), active=True),
+        Partition(windows, rest, _volume(folder, tree, windows, rest, machine)),
+    ]
+
+
+def _gpt(machine: Machine, folder: Path, tree: Path, boot: Path, size: int) -> list[Partition]:
+    """Return the partitions of a generation 2 machine: recovery, EFI system, reserved, Windows."""
+    system, msr, windows = (FIRST_SECTOR[name, 2] for name in ("system", "msr", "windows"))
+    recovery = FIRST_SECTOR["recovery", 2]
+    rest = (size - MIB) // SECTOR - windows
+    volume = _volume(folder, tree, windows, rest, machine)
+    esp = folder / "esp.fat"
+    make_fat(esp, boot, size=SYSTEM_SIZE[2], first_sector=system, serial=0x5C1D7A3E, moment=machine.installed)
+    return [
+        Partition(recovery, system - recovery, None, RECOVERY_ID, RECOVERY, "Basic data partition"),
+        Partition(system, SYSTEM_SIZE[2] // SECTOR, esp, SYSTEM_ID, EFI_SYSTEM, "EFI system partition"),
+        Partition(msr, windows - msr, None, MSR_ID, MSR, "Microsoft reserved partition"),
+        Partition(windows, rest, volume, WINDOWS_ID, BASIC_DATA, "Basic data partition"),
+    ]
+
+
+def _write_dump(machine: Machine, crash: tuple[datetime, timedelta], windows: Path) -> None:
+    booted, lived = crash
     actors = {name: driver_of(name, machine) for name in ACTORS}
     crashed = crash_machine(loaded_files(windows), actors, booted=booted, lived=lived)
     path = windows / "MEMORY.DMP"
     write_dump(path, crashed.dump, crashed.memory, 6)
-    set_times(path, booted + lived + timedelta(seconds=71))
+    set_times(path, booted + lived + _WRITTEN_OUT)
 
 
 def pack(plain: Path, target: Path) -> None:
     """Compress a file."""
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 64 << 20}]
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 6}]
     with plain.open("rb") as source, lzma.open(target, "wb", check=lzma.CHECK_CRC64, filters=filters) as file:
         shutil.copyfileobj(source, file, 1 << 20)
 

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["BASIC_DATA", "EFI_SYSTEM", "MSR", "SECTOR", "Partition", "write_disk"]
+__all__ = ["BASIC_DATA", "EFI_SYSTEM", "MSR", "RECOVERY", "SECTOR", "Partition", "write_disk"]
 
 SECTOR = 512
 EFI_SYSTEM = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 MSR = uuid.UUID("e3c9e316-0b5c-4db8-817d-f92df00215ae")
+RECOVERY = uuid.UUID("de94bba4-06d1-4d40-a16a-bfd50179d6ac")
 BASIC_DATA = uuid.UUID("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7")
 _ENTRIES, _ENTRY = 128, 128
 _NO_ID = uuid.UUID(int=0)

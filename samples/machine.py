@@ -100,8 +100,9 @@ class Machine:
         sessions: what System.evtx knows, oldest first.
         shutdown: last clean shutdown.
         touched: last change of the registry.
-        crash: start of the run that crashed, how long it ran, and when its dump was written out.
         virtual_name: of the virtual machine, as the host tells the guest.
+        crash: start of the run whose crash the disk tells of, and how long it ran.
+        page_file: as the settings name it; "?:" is any volume.
 
     """
 
@@ -121,6 +122,7 @@ class Machine:
     touched: datetime
     virtual_name: str
     crash: tuple[datetime, timedelta] | None = None
+    page_file: str = "?:\\pagefile.sys"
 
     @property
     def version(self) -> str:

@@ -135,10 +135,10 @@ def put_control(machine: Machine, control: Key) -> None:
         "Memory Management",
         {
             "ClearPageFileAtShutdown": 0,
-            "ExistingPageFiles": multi(["\\??\\C:\\pagefile.sys"]),
+            "ExistingPageFiles": multi(["\\??\\" + machine.page_file.replace("?:", "C:")]),
             "LargeSystemCache": 0,
             "PagedPoolSize": 0,
-            "PagingFiles": multi(["?:\\pagefile.sys"]),
+            "PagingFiles": multi([machine.page_file]),
             "PhysicalAddressExtension": 1,
         },
     )

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from samples.bcd import bcd_store
 from samples.drivers import Driver, build_all
+from samples.events import system_log
 from samples.machine import Machine
 from samples.registry_software import software_hive
 from samples.registry_system import system_hive
 from samples.services import company_and_version, load
 from samples.story import ACTORS, lab_of
 
-__all__ = ["dated_folders", "driver_of", "loaded_files", "set_times", "write_system_volume", "write_windows"]
+__all__ = ["damage", "dated_folders", "driver_of", "loaded_files", "set_times", "write_system_volume", "write_windows"]
 
 #: System files beside the drivers.
 _SYSTEM_FILES = (
@@ -86,7 +87,7 @@ def _write(path: Path, data: bytes, moment: datetime) -> None:
     set_times(path, moment)
 
 
-def write_windows(root: Path, machine: Machine, logs: dict[str, bytes], cache: Path | None) -> None:
+def write_windows(root: Path, machine: Machine, cache: Path | None) -> None:
     """Write the files of the Windows volume, without dumps."""
     windows = root / "Windows"
     for folder in _FOLDERS:
@@ -98,14 +99,14 @@ def write_windows(root: Path, machine: Machine, logs: dict[str, bytes], cache: P
         set_times(path, max(update.installed for update in machine.updates) if serviced else machine.installed)
     config = windows / "System32" / "config"
     # The head of a page file in use is anything but a dump; its size is only what the sample can afford.
-    _write(root / "pagefile.sys", bytes(4 << 20), machine.touched)
+    if not machine.page_file.startswith("D:"):
+        _write(root / "pagefile.sys", bytes(4 << 20), machine.touched)
     _write(config / "SYSTEM", system_hive(machine), machine.touched)
     _write(config / "SOFTWARE", software_hive(machine), machine.touched)
     for name in ("SYSTEM", "SOFTWARE"):
         for suffix in (".LOG1", ".LOG2"):
             _write(config / f"{name}{suffix}", b"", machine.installed)
-    for name, data in logs.items():
-        _write(windows / "System32" / "winevt" / "Logs" / name, data, machine.touched)
+    _write(windows / "System32" / "winevt" / "Logs" / "System.evtx", system_log(machine), machine.touched)
     for update in machine.updates:
         identity = f'<assembly><assemblyIdentity name="{update.package}" /></assembly>'
         _write(windows / "servicing" / "Packages" / f"{update.package}.mum", identity.encode(), update.installed)
@@ -121,6 +122,13 @@ def write_system_volume(root: Path, machine: Machine) -> None:
         boot = root / "EFI" / "Microsoft" / "Boot"
         _write(boot / "bootmgfw.efi", b"bootmgfw of a sample: no code\r\n", machine.installed)
         _write(boot / "BCD", bcd_store(machine), machine.touched)
+
+
+def damage(root: Path, machine: Machine) -> None:
+    """Zero the first 64 KiB of SOFTWARE, as lost sectors do, and leave SYSTEM as it is in the middle of a write."""
+    config = root / "Windows" / "System32" / "config"
+    _write(config / "SOFTWARE", bytes(0x10000) + software_hive(machine)[0x10000:], machine.touched)
+    _write(config / "SYSTEM", system_hive(machine, sequence=(88, 87)), machine.touched)
 
 
 def dated_folders(root: Path, moment: datetime) -> None:
