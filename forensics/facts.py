@@ -415,6 +415,7 @@ class CrashDict(TypedDict, total=False):
     culprit: Culprit
     fit: FitDict
     flipped_bits: list[dict[str, Any]]
+    bucket: str
     hardware_error: dict[str, Any]
     gaps: list[str]
     source: Source

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from forensics.crash.blame import blame
+from forensics.crash.bucket import bucket_of
 from forensics.crash.bugchecks import describe, masked
 from forensics.crash.case import CrashCase
 from forensics.crash.context import CrashContext, bugcheck_context, exception_record, fault_context
@@ -100,6 +101,7 @@ def analyse(
     if process is not None:
         crash["process"] = process
     _judge(crash, evidence, process)
+    crash["bucket"] = bucket_of(crash)
     crash["modules"] = [_module(evidence, index) for index in range(len(evidence.modules.modules))]
     crash["module_count"] = len(evidence.modules.modules)
     crash["unloaded"] = [_unloaded(driver) for driver in evidence.modules.unloaded]

@@ -183,6 +183,20 @@ def test_trimming_keeps_what_the_verdict_needs(crash_of: Callable[[str], CrashDi
     assert len(crash["modules"]) == 151
 
 
+def test_two_boots_of_one_machine_have_one_bucket_and_others_their_own(crash_of: Callable[[str], CrashDict]) -> None:
+    buckets = {name: crash_of(name)["bucket"] for name in VERDICTS}
+    assert buckets["7e_1"] == buckets["7e_2"] == "0x7e/0xc000001d:nvlddmkm.sys+0x12634e"
+    assert buckets["be_1"] == "0x1a/0x41792:hardware"
+    assert buckets["9f"] == "0x9f/0x3:iastorac.sys"
+    assert buckets["082325-12593-01"] == "0x65:ibthfp.sys+0x25bc9"
+    assert len({*buckets.values()}) == len(VERDICTS) - 1
+
+
+def test_the_cpu_that_lacks_popcnt_is_said_to_lack_it(crash_of: Callable[[str], CrashDict]) -> None:
+    words = crash_of("7e_1")["culprit"]["because"]
+    assert any("this processor does not have it" in line and "popcnt" in line for line in words)
+
+
 def test_the_same_bytes_give_the_same_document(unpacked: Callable[[str], Path]) -> None:
     path = unpacked("dumps/7e_1.dmp")
     with FileSource(path) as one, FileSource(path) as two:
