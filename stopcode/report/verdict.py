@@ -301,7 +301,9 @@ def _lines(
     boots = (facts.get("boot") or {}).get("boots") or []
     if crash is None and len(boots) > 1 and boots[1].get("end") == "unexpected":
         began = moment(boots[1].get("started"))
-        lines.append(f"The boot before it, of {began}, ended without warning: power, reset, or a crash without a dump")
+        lines.append(
+            f"The boot before the latest, of {began}, ended without warning: power, reset, or a crash without a dump"
+        )
     if earlier:
         of = earlier[0]
         more = f", and {count_of(len(earlier) - 1, 'older one')}" if len(earlier) > 1 else ""

@@ -130,7 +130,7 @@ def test_a_boot_before_the_latest_that_ended_without_warning_is_a_line() -> None
     made = said(facts(system=SYSTEM, boot={"boots": boots}))
     assert made["state"] == "clear"
     assert "its latest boot began on 2021-03-02 09:59:09 UTC and no crash of it is on the disk" in made["sentence"]
-    assert made["lines"][-1].startswith("The boot before it, of 2021-03-02 09:40:00 UTC, ended without warning")
+    assert made["lines"][-1].startswith("The boot before the latest, of 2021-03-02 09:40:00 UTC, ended without warning")
 
 
 def test_a_reported_stop_of_a_machine_that_ran_on_for_long_is_no_headline() -> None:
