@@ -212,7 +212,8 @@ class _Builder:
         if event.anchor is not None or event.tag is not None:
             self._decorations(event, event.implicit != (False, False))
         style = event.style
-        node = ScalarNode(event.value, event, style is not None)
+        # A plain scalar has the style "".
+        node = ScalarNode(event.value, event, bool(style))
         if style == '"':
             # Only inside double quotes an escape can bring in what the text itself must not hold.
             match = _FORBIDDEN.search(event.value)
