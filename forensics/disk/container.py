@@ -19,7 +19,7 @@ from forensics.disk.recognise import recognise
 from forensics.disk.split import joined, open_parts
 from parsers.bytesource import ByteSource, FileSource
 from parsers.diagnostics import Diagnostics
-from parsers.errors import NotADiskError, ReadError
+from parsers.errors import ReadError
 
 __all__ = ["Container", "open_container"]
 
@@ -108,8 +108,6 @@ def open_layer(path: Path, opening: Opening, *, kind: str = "") -> Layer:
         kind: what it is, where its child knows; found by its content otherwise.
 
     """
-    if path.is_dir():
-        raise NotADiskError(f"{path} is a folder, not a disk image")
     opening.enter(path)
     source = opening.file(path)
     kind = kind or recognise(source, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -65,15 +66,13 @@ class Opening:
             OpenError: it may not be read.
 
         """
-        try:
+        with _told(path):
             mode = path.stat().st_mode
+            if stat.S_ISDIR(mode):
+                raise NotADiskError(f"{path} is a folder, not a disk image")
             if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
                 raise NotADiskError(f"{path} is not a file", hint="name a disk image or a block device")
             source = FileSource(path)
-        except FileNotFoundError as error:
-            raise InputNotFoundError(f"{path}: no such file") from error
-        except OSError as error:
-            raise OpenError(f"{path} cannot be opened: {error.strerror or error}") from error
         self.files.append(source)
         return source
 
@@ -86,14 +85,14 @@ class Opening:
         """Begin with one more disk of the chain.
 
         Raises:
+            InputNotFoundError: there is no such file.
+            OpenError: it may not be looked at.
             FormatError: the chain runs into itself or is too long.
 
         """
-        try:
+        with _told(path):
             entry = path.stat()
-            identity = (entry.st_dev, entry.st_ino)
-        except OSError as error:
-            raise InputNotFoundError(f"{path}: no such file") from error
+        identity = (entry.st_dev, entry.st_ino)
         if identity in self._chain:
             raise FormatError("disk chain", f"{path.name} is its own parent")
         if len(self._chain) >= MAX_DISK_CHAIN:
@@ -108,6 +107,25 @@ class Opening:
         """Take over what a reader said about one file, with its name."""
         for item in said.items:
             self.diagnostics.add(item.severity, item.code, item.message, hint=item.hint, source=path.name)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what the host says about a file into an error of ours."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputNotFoundError(f"{path}: no such file") from error
+    except OSError as error:
+        raise OpenError(f"{path} cannot be opened: {error.strerror or error}") from error
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether there is such a file; a name that no file can have is no file."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 class Opener(Protocol):
@@ -131,7 +149,7 @@ def beside(path: Path, name: str) -> Path | None:
         return None
     folder = path.parent
     exact = folder / name
-    if exact.is_file():
+    if _is_file(exact):
         return exact
     wanted = name.casefold()
     return next((entry for entry in neighbours(path) if entry.name.casefold() == wanted), None)
@@ -144,5 +162,5 @@ def neighbours(path: Path) -> Iterator[Path]:
     except OSError:
         return
     for entry in entries:
-        if entry.name != path.name and entry.is_file():
+        if entry.name != path.name and _is_file(entry):
             yield entry
