@@ -279,15 +279,13 @@ def little(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @made
 @pytest.mark.fuzz
 @given(data=st.data())
-def test_a_mutated_disk_gives_facts_or_an_error(
-    little: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+def test_a_mutated_disk_gives_facts_or_an_error(little: Path, data: st.DataObject) -> None:
     damaged = bytearray(little.read_bytes())
     structures = [at for at in range(MIB, len(damaged), 512) if any(damaged[at : at + 512])]
     for _ in range(data.draw(st.integers(1, 20))):
         at = data.draw(st.sampled_from(structures)) + data.draw(st.integers(0, 511))
         damaged[at] = data.draw(st.integers(0, 255))
-    place = tmp_path_factory.mktemp("mutated") / "disk.img"
+    place = little.with_name("mutated.img")
     place.write_bytes(damaged)
     try:
         facts, _ = scan(place)
@@ -298,10 +296,8 @@ def test_a_mutated_disk_gives_facts_or_an_error(
 
 @made
 @given(st.integers(0, 5 * MIB))
-def test_a_disk_cut_anywhere_gives_facts_or_an_error(
-    little: Path, tmp_path_factory: pytest.TempPathFactory, end: int
-) -> None:
-    place = tmp_path_factory.mktemp("cut") / "disk.img"
+def test_a_disk_cut_anywhere_gives_facts_or_an_error(little: Path, end: int) -> None:
+    place = little.with_name("cut.img")
     place.write_bytes(little.read_bytes()[:end])
     try:
         scan(place)
