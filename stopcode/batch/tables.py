@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
@@ -29,10 +30,13 @@ def fleet_lines(fleet: Mapping[str, Any]) -> Iterator[Line]:
     failed = f"; {len(fleet['failed']):,} not read" if fleet["failed"] else ""
     yield Line(f"{count_of(fleet['read'], 'machine')} read{': ' if told else ''}{told}{failed}")
     if fleet["machines"]:
+        folder = _folder([str(machine["path"]) for machine in fleet["machines"]])
+        if folder:
+            yield Line(f"Images in {folder}", "quiet")
         yield blank()
         rows = [
             ("STATE", "HOST", "WINDOWS", "UPDATE", "LATEST CRASH", "KNOWN PROBLEM", "IMAGE"),
-            *map(_row, fleet["machines"]),
+            *(_row(machine, folder) for machine in fleet["machines"]),
         ]
         tones: list[Tone] = ["quiet", *(_TONES.get(str(machine["state"]), "plain") for machine in fleet["machines"])]
         yield from aligned(rows, tones=tones)
@@ -47,6 +51,15 @@ def fleet_lines(fleet: Mapping[str, Any]) -> Iterator[Line]:
         yield from heading(f"Left out: {len(fleet['left_out'])}")
         for item in fleet["left_out"]:
             yield Line(f"{item['path']}: {item['reason']}", "quiet", 2)
+
+
+def _folder(paths: Sequence[str]) -> str:
+    """Return the folder that all paths lie in; "" where naming it would save nothing."""
+    try:
+        folder = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120 - text in, text out
+    except ValueError:
+        return ""
+    return folder if len(folder) > 1 else ""
 
 
 def _problem(machine: Mapping[str, Any]) -> str:
@@ -64,10 +77,18 @@ def _crash(machine: Mapping[str, Any]) -> str:
     return f"{code} {machine['culprit']}" if machine["culprit"] else code
 
 
-def _row(machine: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(machine: Mapping[str, Any], folder: str) -> tuple[str, ...]:
     state = str(machine["state"] or "?")
-    cells = (STATE_WORD.get(state, state.upper()), machine["hostname"], machine["version"] or machine["product"],
-             machine["update_kb"], _crash(machine), _problem(machine), machine["path"])  # fmt: skip
+    path = str(machine["path"])
+    cells = (
+        STATE_WORD.get(state, state.upper()),
+        machine["hostname"],
+        machine["version"] or machine["product"],
+        machine["update_kb"],
+        _crash(machine),
+        _problem(machine),
+        os.path.relpath(path, folder) if folder else path,
+    )
     # Escaped here already: the columns' widths are those of what is shown.
     return tuple(shown(str(cell or "-")) for cell in cells)
 

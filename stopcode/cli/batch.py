@@ -74,8 +74,8 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
 
     items = find_items(args.paths)
     case_path = Path(args.case) if args.case else None
-    if case_path is not None and any(case_path.resolve() == item.path.resolve() for item in items):
-        raise UsageError(f"--case {args.case} is one of the images", hint="name another file")
+    if case_path is not None:
+        _refuse_images(case_path, items)
     if not items:
         raise InputNotFoundError("no disk image and no dump in what was named", hint="name a disk image itself")
     settings = Settings(
@@ -86,11 +86,27 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
         rescan=args.rescan,
     )
     remarks = Diagnostics()
-    with _opened(case_path, remarks) as case, output_to(args.output, ctx, args.paths) as to:
+    with _opened(case_path, remarks) as case, output_to(args.output, ctx, [str(item.path) for item in items]) as to:
         for remark in remarks.items:
             ctx.say(f"{remark.severity}: {remark.message}")
         code = _batch(items, case, settings, args, ctx, to)
     return Exit.OK if code == Exit.FOUND and args.exit_zero else code
+
+
+def _refuse_images(case: Path, items: Iterable[Item]) -> None:
+    """Refuse a case file that is an image, or lies in a folder that is one.
+
+    Raises:
+        UsageError: the case would change the evidence.
+
+    """
+    place = case.resolve()
+    for item in items:
+        given = item.path.resolve()
+        if place == given or given in place.parents or (case.exists() and case.samefile(item.path)):
+            raise UsageError(
+                f"--case {case}: {item.path} is an image and is never written to", hint="name another file"
+            )
 
 
 def _opened(path: Path | None, remarks: Diagnostics) -> Case:

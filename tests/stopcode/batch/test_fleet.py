@@ -89,8 +89,9 @@ def test_the_table_begins_with_the_answer_and_names_every_image() -> None:
     lines = text_of(document).splitlines()
     assert lines[0] == "1 of 2 exposed: About one [one]"
     assert lines[2] == "2 machines read: 1 exposed, 1 clear; 1 not read"
+    assert lines[3] == "Images in /i"
     header = lines.index("STATE      HOST  WINDOWS          UPDATE  LATEST CRASH  KNOWN PROBLEM     IMAGE")
-    assert lines[header + 1] == "EXPOSED ▲  SRV1  10.0.17763.1757  -       0x7E x.sys    one (exposed) +1  /i/a.vhdx"
+    assert lines[header + 1] == "EXPOSED ▲  SRV1  10.0.17763.1757  -       0x7E x.sys    one (exposed) +1  a.vhdx"
     assert "  /i/c.vhdx" in lines
     assert "    image.not-a-disk: empty" in lines
     assert "    hint: copy it again" in lines
@@ -112,7 +113,7 @@ def test_no_control_character_of_the_evidence_reaches_the_table() -> None:
     text = text_of(document)
     assert all(character.isprintable() or character == "\n" for character in text)
     # Neither a name nor a title can begin a line of its own.
-    assert len(text.splitlines()) == 5
+    assert len(text.splitlines()) == 6
 
 
 @pytest.mark.parametrize("value", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])

@@ -31,7 +31,8 @@ def test_a_fleet_is_answered_kept_and_shown_again(call: Stopcode, fleet: Path, t
     assert lines[0].endswith("[vmstorfl]")
     assert "2 machines read: 1 exposed, 1 " in done.out
     assert "; 1 not read" in done.out
-    assert any("EXPOSED1" in line and str(fleet / "exposed") in line for line in lines)
+    assert f"Images in {fleet}" in lines
+    assert any("EXPOSED1" in line and line.endswith("  exposed") for line in lines)
     assert "image.not-a-disk" in done.out
     assert "broken.vhd: failed" in done.err
     assert "kept in" in done.err
@@ -101,9 +102,15 @@ def test_a_file_that_is_no_case_is_left_alone(call: Stopcode, fleet: Path, tmp_p
     assert note.read_text() == "mine"
 
 
-def test_an_image_is_never_taken_for_the_case(call: Stopcode, fleet: Path) -> None:
+@pytest.mark.parametrize("option", ["--case", "--output"])
+def test_an_image_is_never_written_to(call: Stopcode, fleet: Path, tmp_path: Path, option: str) -> None:
     image = fleet / "broken.vhd"
+    linked = tmp_path / "linked"
+    linked.hardlink_to(image)
     before = image.read_bytes()
-    assert call("batch", fleet, "--case", image).code == 2
-    assert call("batch", fleet, "--output", image).code == 2
+    for place in (image, linked, fleet / "exposed" / "new"):
+        done = call("batch", fleet, option, place)
+        assert done.code == 2
+        assert "never written to" in done.err
     assert image.read_bytes() == before
+    assert not (fleet / "exposed" / "new").exists()
