@@ -71,7 +71,7 @@ def write_terminal(lines: Iterable[Line], out: TextIO, *, width: int, colour: bo
             first = " " * hang
         else:
             first = " " * indent
-        pieces = Text(text, style).wrap(console, max(width - hang, 1), overflow="fold")
+        pieces = Text(text, style).wrap(console, max(width - hang, 2), overflow="fold")
         for number, piece in enumerate(pieces or [Text("")]):
             piece.rstrip()
             head = Text.assemble(first, (lead, _LEAD)) if number == 0 else Text(" " * hang)
