@@ -150,14 +150,16 @@ def _with(facts: Facts | Mapping[str, Any], missing: list[str], path: str, value
     """Return the facts with some places read, and the other missing ones still unread."""
     changed: dict[str, Any] = copy.deepcopy(dict(facts))
     gaps: list[dict[str, str]] = []
-    for gap in changed["gaps"]:
+    for gap in _maps(changed.get("gaps")):
+        if not str(gap.get("path")).startswith("/"):
+            continue
         if not any(_covers(gap["path"], place) for place in values):
             gaps.append(gap)
             continue
         # What else lies below this gap stays unread.
         below = [*missing, *_fields_below(gap["path"])]
         gaps += [
-            {"path": place, "reason": gap["reason"]}
+            {"path": place, "reason": str(gap.get("reason", ""))}
             for place in below
             if _covers(gap["path"], place) and place not in values and place != gap["path"]
         ]
@@ -183,10 +185,15 @@ def _covers(gap: str, path: str) -> bool:
 
 
 def _set(facts: dict[str, Any], parts: tuple[str, ...], value: Any) -> None:
-    section = facts[parts[0]]
-    if isinstance(section, dict):
-        section[parts[1]] = value
+    section = facts.get(parts[0])
+    if parts[0] not in ITEM_NAME:
+        facts[parts[0]] = {**section, parts[1]: value} if isinstance(section, dict) else {parts[1]: value}
         return
-    for item in section:
+    for item in _maps(section):
         if str(item.get(ITEM_NAME[parts[0]], "")).casefold() == parts[1].casefold() and len(parts) == 3:
             item[parts[2]] = value
+
+
+def _maps(found: Any) -> list[dict[str, Any]]:
+    """Return the maps of a list; a stored document may hold anything."""
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []

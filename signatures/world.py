@@ -45,10 +45,10 @@ class World:
         self._item_gaps: dict[str, list[ItemGap]] = {}
         gaps = facts.get("gaps")
         for gap in gaps if isinstance(gaps, list) else ():
-            if not isinstance(gap, Mapping) or not isinstance(gap.get("path"), str):
+            if not isinstance(gap, Mapping) or not str(gap.get("path")).startswith("/"):
                 continue
-            parts = split_path(gap["path"])
-            missing: MissingDict = {"path": gap["path"], "reason": str(gap.get("reason", ""))}
+            parts = split_path(str(gap["path"]))
+            missing: MissingDict = {"path": str(gap["path"]), "reason": str(gap.get("reason", ""))}
             self._gaps.setdefault(_key(parts), missing)
             if len(parts) == 2:
                 self._item_gaps.setdefault(parts[0], []).append(ItemGap(parts[1], missing))

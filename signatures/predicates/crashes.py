@@ -121,7 +121,8 @@ class _Crashes(ListFamily):
         results = []
         for part in test.nested:
             number = int(part.name) - 1
-            fact = rows[number].get("value") if isinstance(rows, list) and number < len(rows) else None
+            row = rows[number] if isinstance(rows, list) and number < len(rows) else None
+            fact = row.get("value") if isinstance(row, Mapping) else None
             field = Field(HEX, f"parameter {part.name}", path=("bugcheck",))
             assert part.condition is not None
             results.append(self.judge_fact("params", field, part.condition, fact, item, context))
@@ -195,7 +196,7 @@ class _Crashes(ListFamily):
     def _no_version(module: Mapping[str, Any], name: str, context: Context) -> str | None:
         status = module.get("on_disk", "not-checked")
         if status != "same":
-            return _NO_VERSION.get(status, "its version is not known")
+            return _NO_VERSION.get(str(status), "its version is not known")
         gap = context.world.gap("drivers", name, "version", above=2)
         return gap["reason"] if gap is not None else None
 

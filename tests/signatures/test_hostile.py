@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from forensics.facts import empty_facts
 from signatures import judge, load_database
 from signatures.load import load_rule
 from signatures.problems import render
+from signatures.short_facts import facts_of
+from signatures.wants import wants_of
 from signatures.why import render_why, why
 
 RULES = load_database().rules
@@ -105,3 +108,29 @@ def test_any_document_gives_a_finding_of_every_rule(document: dict[str, Any], ga
 @given(DOCUMENTS)
 def test_any_document_can_be_explained(document: dict[str, Any]) -> None:
     assert render_why(why(FLAGSHIP, {**empty_facts(), **document}))
+
+
+JUNK: list[Any] = [None, True, -1, 2**80, 1.5, "", "x", [], [1], {}, {"a": 1}, [[]], [{}], [None], "0x", "KB", "9" * 30]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place of a document."""
+    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, inner in below for place in places(inner, (*path, key)))]
+
+
+@pytest.mark.fuzz
+@given(st.integers(0, 2**32))
+def test_a_matching_machine_with_junk_in_places_can_be_judged_and_explained(seed: int) -> None:
+    chance = random.Random(seed)
+    rule = chance.choice(RULES)
+    test = chance.choice([test for test in rule.tests if not test.sample])
+    document = facts_of(test.facts, test.gaps, wants_of([rule]))
+    for _ in range(chance.randint(1, 3)):
+        *way, last = chance.choice(places(document)[1:])
+        below: Any = document
+        for key in way:
+            below = below[key]
+        below[last] = copy.deepcopy(chance.choice(JUNK))
+    assert judge(rule, document)["state"] in STATES
+    assert render_why(why(rule, document))

@@ -11,7 +11,7 @@ from parsers.diagnostics import Diagnostics
 from parsers.errors import InputNotFoundError, RuleError
 from signatures import load_database
 from signatures.load import load_files, load_rule, rule_files
-from signatures.problems import render
+from signatures.problems import MAX_PROBLEMS, render
 from tests.signatures.rules import HEAD, OLD, codes, load, rule_of
 
 SOUND = f"exposed:\n  {OLD}\n"
@@ -264,3 +264,14 @@ def test_rules_without_their_tests_are_the_same_but_for_the_tests() -> None:
     assert whole.digest == lean.digest
     assert whole.exposed == lean.exposed
     assert whole.marks["exposed"] == lean.marks["exposed"]
+
+
+def test_no_more_files_of_a_folder_and_problems_of_a_file_are_taken_than_a_scan_can_bear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.yaml").write_text("x: y\n")
+    monkeypatch.setattr(loading, "MAX_RULE_FILES", 2)
+    assert [path.name for path in rule_files(tmp_path)] == ["a.yaml", "b.yaml"]
+    many = "".join(f"k{number}: v\n" for number in range(MAX_PROBLEMS + 50))
+    assert len(load_rule(many.encode(), "x.yaml").problems) == MAX_PROBLEMS
