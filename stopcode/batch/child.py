@@ -13,6 +13,8 @@ from typing import Any
 
 from parsers.diagnostics import Diagnostic
 from stopcode.batch.protocol import MAX_ANSWER, MAX_STDERR, Request, message_of
+from stopcode.report.shape import problems
+from stopcode.report.stored import document_schema
 
 __all__ = ["WORKER", "Failure", "environment_of_child", "scan_in_child"]
 
@@ -168,7 +170,12 @@ def _outcome(watch: _Watch, code: int, late: float | None) -> dict[str, Any] | F
         return Failure(_lost("worker.protocol", f"{watch.broken}{during}; it was stopped", alone), True)
     answer = watch.answer or {}
     if "report" in answer:
-        return dict(answer["report"])
+        # The child may have been taken over by what it read: what it says is believed as little as the image.
+        wrong = problems(answer["report"], document_schema("report"))
+        if not wrong:
+            return dict(answer["report"])
+        told = "; ".join(wrong[:3])
+        return Failure(_lost("worker.protocol", f"its answer is not of a report's shape: {told}", alone), True)
     if "error" in answer:
         return _told(answer["error"], during)
     if code < 0:

@@ -39,6 +39,7 @@ def act(verb):
     if verb == "silent": sys.exit(0)
     if verb == "unreadable": fail("open", "no Windows", "no-windows")
     if verb == "memory": fail("memory", "too much")
+    if verb == "odd": say({"report": {"findings": [1], "facts": "none"}}); sys.exit(0)
     if verb == "bug": fail("bug", "KeyError: 'x'")
     if verb == "wait":
         while not (here / "go").exists(): time.sleep(0.01)
@@ -66,6 +67,7 @@ class FakeWorker:
         facts["system"] = {"hostname": "", "product": "Windows Server 2019 Standard", "version": "10.0.17763.1757"}
         report = {
             "schema": "stopcode/report/1",
+            "tool": {"name": "stopcode", "version": "0.1.0", "rules": 0},
             "source": {"kind": "VHDX", "size": 1},
             "verdict": {"state": "clear", "sentence": "Nothing.", "lines": []},
             "facts": facts,

@@ -47,6 +47,7 @@ def test_a_good_worker_gives_its_report(worker: FakeWorker, images: Callable[...
         ("list", "worker.protocol", "its answer is no message during drivers", True),
         ("deep", "worker.protocol", "its answer is no message during drivers", True),
         ("half", "worker.protocol", "its answer is no message during drivers", True),
+        ("odd", "worker.protocol", "not of a report's shape: ", True),
         ("noisy", "worker.crashed", "exit code 7 during drivers: the last words", True),
         ("silent", "worker.crashed", "exit code 0 during drivers", True),
         ("unreadable", "image.no-windows", "no Windows", False),
