@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from parsers.errors import FormatError, InputNotFoundError
+from parsers.limits import MAX_STORED_REPORT
 from stopcode.cli.context import Context, is_terminal
 from stopcode.cli.errors import UsageError
 from stopcode.cli.exits import Exit
-from stopcode.report.document import SCHEMA
 
 SENTENCE = "Look at one machine in the terminal, from the verdict down to the evidence."
 EXAMPLES = ("stopcode tui disk.vhdx", "stopcode tui report.json     a report that scan -o json wrote")
 CODES = (Exit.OK, Exit.USAGE, Exit.UNREADABLE)
-
-#: Bytes of a report file; facts of one machine stay below 1 MB.
-MAX_REPORT_FILE = 64 << 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,27 +26,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def stored_report(path: Path) -> dict[str, Any] | None:
-    """Return the report in a file, None when the file is not JSON at all (then it is an image).
+    """Return the report in a file, None when the file is something else (then it is an image: none begins with `{`).
 
     Raises:
-        FormatError: the file is JSON, but no report.
+        FormatError: the file is JSON, but no report, or holds several.
+        UnsupportedError: a report of another schema number.
 
     """
-    try:
-        if not path.is_file() or path.stat().st_size > MAX_REPORT_FILE:
-            return None
-        with path.open("rb") as file:
-            if not file.read(64).lstrip().startswith(b"{"):
-                return None
-            file.seek(0)
-            report = json.loads(file.read(MAX_REPORT_FILE))
-    except (ValueError, RecursionError):
+    if not path.is_file():
         return None
-    if not isinstance(report, dict) or report.get("schema") != SCHEMA:
+    with path.open("rb") as file:
+        if not file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+            return None
+        file.seek(0)
+        data = file.read(MAX_STORED_REPORT + 1)
+    from stopcode.report.stored import read_reports
+
+    reports = read_reports(data)
+    if len(reports) > 1:
         raise FormatError(
-            "report", "this JSON is not a report of stopcode", hint="stopcode scan IMAGE -o json writes a report"
+            "report", f"{path} holds {len(reports)} reports", hint="put one of its lines into a file of its own"
         )
-    return report
+    return cast("dict[str, Any]", reports[0])
 
 
 def run(args: argparse.Namespace, ctx: Context) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from forensics.facts import empty_facts
+
 HOSTILE = "\x1b]0;owned\x07[/red]\u202e\x9b41m<b>"
 
 REPORT: dict[str, Any] = {
@@ -17,7 +19,7 @@ REPORT: dict[str, Any] = {
         "lines": [],
     },
     "facts": {
-        "schema": "stopcode/facts/1",
+        **empty_facts(),
         "system": {
             "hostname": "SRV1",
             "product": "Windows Server 2019 Datacenter",
@@ -71,6 +73,11 @@ REPORT: dict[str, Any] = {
             "summary": "The file is too old.",
             "state": "crashed",
             "severity": "critical",
+            "family": "storage",
+            "kind": "regression",
+            "status": "stable",
+            "targets": ["azure"],
+            "triggers": ["failover"],
             "evidence": [
                 {
                     "statement": "vmstorfl.sys is 10.0.17763.771",

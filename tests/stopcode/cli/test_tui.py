@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stopcode.cli import tui
 from tests.stopcode.cli.run import Stopcode
+from tests.tui.reports import REPORT
 
 
 class Terminal(io.StringIO):
@@ -56,37 +56,45 @@ def test_an_image_is_scanned_and_a_report_is_shown(
 ) -> None:
     image, stored = tmp_path / "disk.vhdx", tmp_path / "report.json"
     image.write_bytes(b"vhdxfile" + bytes(4096))
-    report = {"schema": "stopcode/report/1", "facts": {}}
+    report = REPORT
     stored.write_text("\n " + json.dumps(report))
     assert call("tui", image).code == 0
     assert call("tui", stored).code == 0
     assert terminal == [(str(image), None), (str(stored), report)]
 
 
-@pytest.mark.parametrize("text", ['{"schema": "stopcode/report/10"}', '{"schema": "stopcode/facts/1"}', "{}"])
-def test_json_that_is_no_report_is_told(call: Stopcode, tmp_path: Path, terminal: list[object], text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"schema": "stopcode/report/10"}', "use a newer stopcode"),
+        ('{"schema": "stopcode/facts/1"}', "not a report"),
+        ("{}", "not a report"),
+        ('\ufeff{"schema": "stopcode/report/1", "findings": [1]}', "not of a report's shape"),
+        ("{" * 100_000, "not JSON"),
+        ('{"half', "not JSON"),
+        (json.dumps(REPORT) + "\n" + json.dumps(REPORT), "holds 2 reports"),
+    ],
+)
+def test_json_that_is_no_report_is_told(
+    call: Stopcode, tmp_path: Path, terminal: list[object], text: str, said: str
+) -> None:
     (tmp_path / "x.json").write_text(text)
     done = call("tui", tmp_path / "x.json")
     assert done.code == 3
-    assert "not a report of stopcode" in done.err
+    assert said in done.err
     assert terminal == []
 
 
-@pytest.mark.parametrize("text", ["{" * 100_000, '{"half', "{\x00}"])
-def test_what_is_no_json_at_all_goes_to_the_scan(
-    call: Stopcode, tmp_path: Path, terminal: list[tuple[str, object]], text: str
+def test_a_report_beyond_the_limit_is_told(
+    call: Stopcode, tmp_path: Path, terminal: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "x.json").write_text(text)
-    call("tui", tmp_path / "x.json")
-    assert [report for _, report in terminal] == [None]
-
-
-def test_a_report_beyond_the_limit_goes_to_the_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.json"
-    path.write_text(json.dumps({"schema": "stopcode/report/1"}))
-    assert tui.stored_report(path) is not None
-    monkeypatch.setattr(tui, "MAX_REPORT_FILE", 10)
-    assert tui.stored_report(path) is None
+    path.write_text(json.dumps(REPORT))
+    monkeypatch.setattr("stopcode.cli.tui.MAX_STORED_REPORT", 10)
+    monkeypatch.setattr("stopcode.report.stored.MAX_STORED_REPORT", 10)
+    done = call("tui", path)
+    assert done.code == 3
+    assert "too large" in done.err
 
 
 def test_an_image_that_is_not_there_is_told(call: Stopcode, tmp_path: Path, terminal: list[object]) -> None:
