@@ -145,8 +145,8 @@ def test_lint_finds_what_cannot_be_meant(parts: str, code: str | None) -> None:
 
 def test_lint_asks_for_tests_of_each_kind_and_runs_them() -> None:
     one = f"{PARTS}  - {{name: x, expect: clear, facts: {{{MATCH}}}}}\ntriggers: [reboot]\n"
-    found = lint(one.replace('"17763.1757"', '"17763.1757", source: here').replace('"17763.1935"', '"17763.1935", source: here'),
-                 status="test")  # fmt: skip
+    sourced = one.replace('.1757"', '.1757", source: here').replace('.1935"', '.1935", source: here')
+    found = lint(sourced, status="test")
     assert set(found) == {"SC301", "SC303", "SC304"}
     assert "SC205" in lint(one, status="test")
 
