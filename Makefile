@@ -8,13 +8,14 @@ JOBS ?= 2
 SAMPLE := samples/built/ws2019-failed.vhdx
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check samples fixtures bench fuzz lock clean setup setup-dev
+.PHONY: help demo test check samples pictures fixtures bench fuzz lock clean setup setup-dev
 
 help:
 	@echo "make demo      set up, unpack the sample disk and scan it"
 	@echo "make test      set up and run the tests (skips what needs a program that is not installed)"
 	@echo "make check     ruff, mypy, import-linter, documents"
 	@echo "make samples   build every sample disk and dump anew (mingw-w64, ntfs-3g, wimtools, qemu-utils)"
+	@echo "make pictures  draw the pictures of the README anew"
 	@echo "make fixtures  fetch hash-pinned Windows wheels for the tests marked 'wheels'"
 	@echo "make bench     benchmarks, each beside its peer, as ratios"
 	@echo "make fuzz      longer runs of the tests with random input"
@@ -59,6 +60,9 @@ check: $(VENV)/.dev
 
 samples: $(VENV)/.dev
 	$(BIN)/python -m samples.build
+
+pictures: $(VENV)/.dev
+	$(BIN)/python -m docs.pictures.draw
 
 fixtures: $(VENV)/.dev
 	$(BIN)/python -m samples.fixtures

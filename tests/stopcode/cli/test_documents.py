@@ -16,10 +16,10 @@ DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 def documented() -> list[str]:
     lines = []
-    for name in ("command-line.md", "report.md"):
-        for block in re.findall(r"```\n(.*?)```", (DOCS / name).read_text(), re.DOTALL):
+    for path in (*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md"):
+        for block in re.findall(r"```\n(.*?)```", path.read_text(), re.DOTALL):
             lines += [line for line in block.splitlines() if line.startswith("stopcode ")]
-    return lines
+    return sorted(set(lines))
 
 
 @pytest.mark.parametrize("line", documented())
