@@ -115,8 +115,8 @@ def _resource(driver: Driver, folder: Path) -> Path:
     return target
 
 
-def _link(driver: Driver, folder: Path) -> Path:
-    """Link with symbols."""
+def _link(driver: Driver, folder: Path, *more: str) -> Path:
+    """Compile and link; the file holds symbols unless an option takes them out."""
     text = (_SOURCE / f"{driver.source}.c").read_text()
     for old, new in driver.replace:
         text = text.replace(old, new)
@@ -125,7 +125,7 @@ def _link(driver: Driver, folder: Path) -> Path:
     target = folder / driver.name
     entry = "KiSystemStartup" if driver.source == "ntoskrnl" else "DriverEntry"
     base = "0x140000000" if driver.source == "ntoskrnl" else "0x1C0000000"
-    options = ["-shared", "-nostdlib", f"-I{_SOURCE}", *_FLAGS, "-Wl,--subsystem,native", f"-Wl,--entry,{entry}"]
+    options = [*more, "-shared", "-nostdlib", f"-I{_SOURCE}", *_FLAGS, "-Wl,--subsystem,native", f"-Wl,--entry,{entry}"]
     options += [f"-Wl,--image-base,{base}", "-Wl,--no-insert-timestamp", "-Wl,--major-os-version,10"]
     _run(f"{_PREFIX}gcc", *options, "-o", target, source, _resource(driver, folder))
     return target
@@ -149,8 +149,7 @@ def build(driver: Driver, target: Path, cache: Path | None = None) -> None:
     kept = cache / f"{driver.key()}-{driver.name}" if cache is not None else None
     if kept is None or not kept.exists():
         with tempfile.TemporaryDirectory() as name:
-            path = _link(driver, Path(name))
-            _run(f"{_PREFIX}strip", "--strip-all", path)
+            path = _link(driver, Path(name), "-s")
             _finish(path, driver)
             if kept is None:
                 shutil.copyfile(path, target)
