@@ -35,6 +35,12 @@ def _reasons(result: Result) -> dict[str, Counter[str]]:
     return found
 
 
+def _is_x64(path: Path) -> bool:
+    head = path.read_bytes()[:0x1000]
+    at = int.from_bytes(head[0x3C:0x40], "little")
+    return head[at + 4 : at + 6] == b"\x64\x86"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run and print; return 1 when something is wrong that no reason explains."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -42,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the choice of functions and the arguments")
     parser.add_argument("files", nargs="*", type=Path)
     options = parser.parse_args(arguments)
-    files = options.files or [path for path in all_fetched() if path.is_file()]
+    files = options.files or [path for path in all_fetched() if path.is_file() and _is_x64(path)]
     if not files:
         print("no binaries in the cache (run `make fixtures`)", file=sys.stderr)
         return 0

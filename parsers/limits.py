@@ -9,6 +9,7 @@ from __future__ import annotations
 from parsers.errors import FormatError, TruncatedError
 
 __all__ = [
+    "MAX_ARM64_CODES",
     "MAX_ATTRIBUTE_LIST",
     "MAX_BITMAP_BITS",
     "MAX_BOOTS",
@@ -113,6 +114,8 @@ MAX_FORWARD_INSTRUCTIONS = 2000
 MAX_SWEPT_CODE = 0x4000
 #: Chained UNWIND_INFO records of one function.
 MAX_UNWIND_CHAIN = 32
+#: Unwind codes of one ARM64 function (the format has room for 1,020).
+MAX_ARM64_CODES = 1024
 #: Bytes of PE headers before the first section.
 MAX_PE_HEADERS = 0x10000
 #: Rows of one function table (the largest seen in the field, Chromium's, has about 500,000).

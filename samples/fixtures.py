@@ -72,7 +72,8 @@ def fetch(pin: Pin) -> bool:
         return False
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        command += ["--platform", "win_amd64", "--python-version", "3.12", "--only-binary=:all:", "--no-deps"]
+        platform = pin["filename"].removesuffix(".whl").rpartition("-")[2]
+        command += ["--platform", platform, "--python-version", "3.12", "--only-binary=:all:", "--no-deps"]
         command += ["--dest", folder, f"{pin['package']}=={pin['version']}"]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         wheel = Path(folder) / pin["filename"]

@@ -16,7 +16,7 @@ from parsers.errors import ReadError
 from parsers.limits import MAX_STACK_FRAMES
 from parsers.unwind.image import MemoryReader
 
-__all__ = ["ChainFrame", "arm64_chain", "x86_chain"]
+__all__ = ["ChainFrame", "arm64_chain", "without_signature", "x86_chain"]
 
 #: Kernel addresses of ARM64 are 48 (or 52) bits wide; a signed return address carries its code above them.
 _ARM64_BITS = 48
@@ -53,7 +53,7 @@ def arm64_chain(fp: int, memory: MemoryReader, *, low: int, high: int) -> Iterat
         if pair is None or not pair[1]:
             return
         following, address = pair
-        yield ChainFrame(_without_signature(address), fp + 16, following)
+        yield ChainFrame(without_signature(address), fp + 16, following)
         if following <= fp:
             return
         fp = following
@@ -83,7 +83,7 @@ def _pair(fp: int, memory: MemoryReader, word: int, low: int, high: int) -> tupl
     return int.from_bytes(data[:word], "little"), int.from_bytes(data[word:], "little")
 
 
-def _without_signature(address: int) -> int:
+def without_signature(address: int) -> int:
     """Remove a pointer authentication code: the bits above the address repeat bit 55."""
     low = address & ((1 << _ARM64_BITS) - 1)
     return low | ((1 << 64) - (1 << _ARM64_BITS)) if address >> 55 & 1 else low

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import lzma
-import shutil
 import struct
 import subprocess
 import tracemalloc
@@ -89,8 +88,7 @@ def test_a_packed_dump_reads_as_the_bare_one(name: str) -> None:
     assert dump.diagnostics.items == open_dump(BytesSource(DUMP)).diagnostics.items
 
 
-@pytest.mark.peer
-@pytest.mark.skipif(shutil.which("7zz") is None, reason="7zz is not installed")
+@pytest.mark.peer("7zz")
 @pytest.mark.parametrize("name", [name for name in sorted(ARCHIVES) if name.startswith("cab")])
 def test_7zip_finds_the_same_in_the_cabinets_of_these_tests(tmp_path: Path, name: str) -> None:
     (tmp_path / "x.cab").write_bytes(ARCHIVES[name])
@@ -98,8 +96,7 @@ def test_7zip_finds_the_same_in_the_cabinets_of_these_tests(tmp_path: Path, name
     assert (tmp_path / "Mini.dmp").read_bytes() == DUMP
 
 
-@pytest.mark.peer
-@pytest.mark.skipif(shutil.which("7zz") is None, reason="7zz is not installed")
+@pytest.mark.peer("7zz")
 @pytest.mark.parametrize("kind", ["zip", "gzip", "xz"])
 def test_what_7zip_packs_is_read(tmp_path: Path, kind: str) -> None:
     (tmp_path / "Mini.dmp").write_bytes(DUMP)

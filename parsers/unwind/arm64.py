@@ -1,0 +1,153 @@
+"""One step of ARM64 unwinding: from the registers of a frame to its caller's, by the module's unwind data.
+
+Windows on ARM64 promises unwind data for every function that touches the stack or a saved register. Every operation
+stands for one instruction of four bytes, so that a place in a prolog or epilog tells which of them have run. What
+cannot be known is an error (the return address) or stays unknown (a register).
+
+Source: Microsoft "ARM64 exception handling" (MicrosoftDocs/cpp-docs: docs/build/arm64-exception-handling.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from parsers.errors import FormatError, ReadError, UnsupportedError
+from parsers.unwind.arm64_info import DOUBLE, FP, LR, Arm64Function, Op, read_function
+from parsers.unwind.frame_pointer import without_signature
+from parsers.unwind.image import CodeImage, MemoryReader
+
+__all__ = ["Arm64Registers", "Arm64Step", "unwind_arm64"]
+
+_MASK = (1 << 64) - 1
+#: x0 to x17 do not outlive a call; x18 is the platform's.
+_VOLATILE = range(18)
+
+
+@dataclass(slots=True)
+class Arm64Registers:
+    """Registers of one frame, as far as they are known.
+
+    Attributes:
+        pc: instruction pointer.
+        sp: stack pointer.
+        known: x0 to x30 by number, d registers from 64 on.
+
+    """
+
+    pc: int
+    sp: int
+    known: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm64Step:
+    """The caller of a frame.
+
+    Attributes:
+        regs: its registers; pc is the return address, or an interrupted place where `trap` says so.
+        method: "leaf" (no row: lr is the caller), "unwind" or "epilog".
+        trap: pc has not run.
+
+    """
+
+    regs: Arm64Registers
+    method: Literal["leaf", "unwind", "epilog"]
+    trap: bool = False
+
+
+def unwind_arm64(regs: Arm64Registers, image: CodeImage, memory: MemoryReader, *, interrupted: bool) -> Arm64Step:
+    """Return the caller of a frame.
+
+    Args:
+        regs: the frame's registers; pc lies in `image`.
+        image: the module.
+        memory: the machine's memory, for the stack.
+        interrupted: pc has not run; else it is a return address.
+
+    Raises:
+        ReadError: the unwind data, or the saved return address, is not there.
+        FormatError: the data contradicts itself or the stack, or a frame that made a call has none.
+        UnsupportedError: a frame of the kernel's own whose layout is not public, or of scalable vectors.
+
+    """
+    rva = regs.pc - image.base
+    row = image.function_at(rva if interrupted else rva - 4)
+    function = read_function(image, row.begin, row.unwind) if row is not None else None
+    if function is None or rva - function.begin >= function.length + (0 if interrupted else 4):
+        if not interrupted:
+            raise FormatError("ARM64 frame", "no unwind data for a function that made a call", found=f"{regs.pc:#x}")
+        return Arm64Step(_returned(regs, regs.sp, dict(regs.known), interrupted=True), "leaf")
+    ops, method = _to_undo(function, rva - function.begin, interrupted=interrupted)
+    sp, known, trap = _undo(ops, regs, memory)
+    if sp < regs.sp or sp & 15:
+        raise FormatError("ARM64 frame", "the stack does not shrink", expected=f">={regs.sp:#x}", found=f"{sp:#x}")
+    return Arm64Step(_returned(regs, sp, known, interrupted=interrupted), method, trap)
+
+
+def _returned(regs: Arm64Registers, sp: int, known: dict[int, int], *, interrupted: bool) -> Arm64Registers:
+    lr = known.get(LR)
+    if lr is None:
+        raise ReadError("the return address is not known", address=regs.pc)
+    pc = without_signature(lr)
+    if not interrupted and pc == regs.pc and sp == regs.sp:
+        raise FormatError("ARM64 frame", "a frame that is its own caller", found=f"{pc:#x}")
+    kept = {number: value for number, value in known.items() if number not in _VOLATILE and number != LR}
+    return Arm64Registers(pc, sp, kept)
+
+
+def _to_undo(
+    function: Arm64Function, offset: int, *, interrupted: bool
+) -> tuple[tuple[Op, ...], Literal["unwind", "epilog"]]:
+    """Return the operations that have run at an offset, in the order in which they are undone."""
+    done = offset // 4
+    if done < function.prolog:
+        return function.ops[function.prolog - done :], "unwind"
+    if interrupted:
+        for start, epilog in function.epilogs:
+            passed = (offset - start) // 4
+            if start <= offset and passed < len(epilog):
+                return epilog[passed:], "epilog"
+    return function.ops, "unwind"
+
+
+def _undo(ops: tuple[Op, ...], regs: Arm64Registers, memory: MemoryReader) -> tuple[int, dict[int, int], bool]:
+    """Return (sp, registers, whether the caller was interrupted)."""
+    sp, known, pairs, trap = regs.sp, dict(regs.known), 0, False
+    for op in ops:
+        if op.kind == "end":
+            break
+        if op.kind == "next":
+            pairs += 1
+            continue
+        if op.kind == "save":
+            for pair in range(pairs + 1):
+                _restore(op, pair, sp, known, memory)
+            pairs = 0
+            sp += op.add
+        elif op.kind == "alloc":
+            sp += op.add
+        elif op.kind == "set_fp":
+            if FP not in known:
+                raise ReadError("x29 is not known", address=regs.pc)
+            sp = (known[FP] - op.add) & _MASK
+        elif op.kind == "clear":
+            trap = True
+        elif op.kind == "stop":
+            raise UnsupportedError("a frame of the kernel's own: its layout is not public")
+    return sp, known, trap
+
+
+def _restore(op: Op, pair: int, sp: int, known: dict[int, int], memory: MemoryReader) -> None:
+    """Take the registers of a save, or of the `pair`-th pair that goes on from it."""
+    for index, register in enumerate(op.registers):
+        number = register + 2 * pair
+        # After x27, x28 comes the frame pair; after d15 there is nothing to keep.
+        if number > LR and number < DOUBLE:
+            raise FormatError("ARM64 unwind codes", "a register that is none", found=number)
+        try:
+            data = memory.read((sp + op.offset + op.stride * (2 * pair + index)) & _MASK, 8)
+        except ReadError:
+            known.pop(number, None)
+            continue
+        known[number] = int.from_bytes(data, "little")

@@ -1,0 +1,184 @@
+"""Real ARM64 functions, really run: the shadow stack of calls and returns is the truth for the unwinder.
+
+As `emulator.py` does for x64: pefile maps the file, unicorn runs its functions with random arguments, imports are
+answered by a stub. Calls and returns are told by their encodings (Arm ARM: BL, BLR, RET and their signed forms).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import struct
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pefile
+import unicorn
+from unicorn import arm64_const as ua
+
+STACK, STACK_SIZE = 0x7F0000000000, 0x400000
+HEAP, HEAP_SIZE = 0x7E0000000000, 0x100000
+STUB, STOP, TEB = 0x7D0000000000, 0x7C0000000000, 0x7B0000000000
+X = [getattr(ua, f"UC_ARM64_REG_X{number}") for number in range(29)] + [ua.UC_ARM64_REG_X29, ua.UC_ARM64_REG_X30]
+D = [getattr(ua, f"UC_ARM64_REG_D{number}") for number in range(8, 16)]
+MAX_VISITS, MAX_STEPS, MAX_LAZY_PAGES = 3, 2000, 48
+
+
+@dataclass
+class Shadow:
+    """One live frame: what its caller must look like."""
+
+    ret: int
+    sp: int
+    saved: tuple[int, ...]  # x19 to x29
+    doubles: tuple[int, ...]  # d8 to d15
+    begin: int  # where the call went
+
+
+@dataclass
+class Point:
+    """One instruction boundary."""
+
+    pc: int
+    sp: int
+    x: tuple[int, ...]
+    d: tuple[int, ...]
+    shadow: list[Shadow]
+
+
+class Program:
+    """A mapped ARM64 PE file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        pe = pefile.PE(str(path), fast_load=True)
+        pe.parse_data_directories(directories=[pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_IMPORT"]])
+        self.base: int = pe.OPTIONAL_HEADER.ImageBase
+        self.size: int = (pe.OPTIONAL_HEADER.SizeOfImage + 0xFFF) & ~0xFFF
+        image = bytearray(self.size)
+        image[: pe.OPTIONAL_HEADER.SizeOfHeaders] = pe.__data__[: pe.OPTIONAL_HEADER.SizeOfHeaders]
+        self.code: list[tuple[int, int]] = []
+        for section in pe.sections:
+            data = section.get_data()[: section.Misc_VirtualSize or None]
+            image[section.VirtualAddress : section.VirtualAddress + len(data)] = data
+            if section.Characteristics & 0x20000000:
+                self.code.append((section.VirtualAddress, section.VirtualAddress + len(data)))
+        for entry in getattr(pe, "DIRECTORY_ENTRY_IMPORT", []):
+            for symbol in entry.imports:
+                at = symbol.address - self.base
+                image[at : at + 8] = struct.pack("<Q", STUB)
+        self.image = bytes(image)
+        table = pe.OPTIONAL_HEADER.DATA_DIRECTORY[3]
+        raw = self.image[table.VirtualAddress : table.VirtualAddress + table.Size]
+        self.rows = [row for row in struct.iter_unpack("<II", raw[: len(raw) // 8 * 8]) if row[0]]
+        pe.close()
+
+    def functions(self) -> list[int]:
+        """RVAs of functions that can be called: their first instruction signs lr, makes room or stores to the stack."""
+        found = []
+        for begin, data in self.rows:
+            word = struct.unpack_from("<I", self.image, begin)[0]
+            # paciasp, pacibsp; sub sp, sp, #n; stp or str with a moved sp. Parts of functions begin otherwise.
+            makes_room = word in (0xD503233F, 0xD503237F) or word & 0xFF8003FF == 0xD10003FF
+            stores = word & 0x7FC003E0 == 0x298003E0 or word & 0xFFE00FE0 == 0xF8000FE0
+            if data & 3 != 2 and (makes_room or stores):
+                found.append(begin)
+        return found
+
+
+class Machine:
+    """An emulator with one program in it."""
+
+    def __init__(self, program: Program, seed: int) -> None:
+        self.program = program
+        self.random = random.Random(seed)
+        self.visits: Counter[int] = Counter()
+        #: Functions that return with another stack pointer than they were called with (stack cookies of MSVC).
+        self.odd: set[int] = set()
+        self.uc = uc = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM)
+        uc.mem_map(program.base, program.size)
+        uc.mem_write(program.base, program.image)
+        for place, size in ((STACK, STACK_SIZE), (HEAP, HEAP_SIZE), (TEB, 0x10000), (STUB, 0x1000), (STOP, 0x1000)):
+            uc.mem_map(place, size)
+        pick = self.random
+        words = [pick.choice((0, 0, 1, 2, pick.randrange(64), self._pointer())) for _ in range(HEAP_SIZE // 8)]
+        uc.mem_write(HEAP, struct.pack(f"<{len(words)}Q", *words))
+        uc.mem_write(TEB, struct.pack("<512Q", *(self._pointer() for _ in range(512))))
+        uc.mem_write(TEB + 0x10, struct.pack("<Q", STACK))
+        # ldr x0, #8; ret; the value.
+        uc.mem_write(STUB, struct.pack("<IIQ", 0x58000040, 0xD65F03C0, 0))
+        uc.hook_add(unicorn.UC_HOOK_CODE, self._step)
+        uc.hook_add(unicorn.UC_HOOK_MEM_READ_UNMAPPED | unicorn.UC_HOOK_MEM_WRITE_UNMAPPED, self._map)
+
+    def _pointer(self) -> int:
+        return HEAP + self.random.randrange(HEAP_SIZE // 16) * 8
+
+    def _map(self, uc: unicorn.Uc, _access: int, address: int, _size: int, _value: int, _data: object) -> bool:
+        self.lazy += 1
+        if self.lazy > MAX_LAZY_PAGES or not 0x10000 <= address < 0x7FFFFFFF0000:
+            return False
+        uc.mem_map(address & ~0xFFF, 0x1000)
+        self.mapped.append(address & ~0xFFF)
+        return True
+
+    def read(self, address: int, length: int) -> bytes:
+        return bytes(self.uc.mem_read(address, length))
+
+    def _registers(self) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+        uc = self.uc
+        return (
+            tuple(uc.reg_read(number) for number in X),
+            tuple(uc.reg_read(number) for number in D),
+            uc.reg_read(ua.UC_ARM64_REG_SP),
+        )
+
+    def _step(self, uc: unicorn.Uc, address: int, _size: int, _data: object) -> None:
+        self.steps += 1
+        if self.steps > MAX_STEPS or address in (STOP, STOP + 4):
+            uc.emu_stop()
+            return
+        x, d, sp = self._registers()
+        if self.after == "call":
+            self.shadow.append(Shadow(x[30], sp, x[19:30], d, address))
+        elif self.after == "ret":
+            left = self.shadow.pop()
+            if sp != left.sp:
+                self.odd.add(left.begin)
+            if not self.shadow or address != left.ret:
+                uc.emu_stop()
+                return
+        word = struct.unpack("<I", uc.mem_read(address, 4))[0]
+        call = word >> 26 == 0x25 or word & 0xFFFFFC1F == 0xD63F0000
+        self.after = "call" if call else "ret" if word in (0xD65F03C0, 0xD65F0BFF, 0xD65F0FFF) else ""
+        if address == STUB:
+            uc.mem_write(STUB + 8, struct.pack("<Q", self.random.choice((0, 1, self._pointer()))))
+        rva = address - self.program.base
+        if not 0 <= rva < self.program.size:
+            return
+        self.visits[address] += 1
+        if self.visits[address] <= MAX_VISITS:
+            self.judge(Point(address, sp, x, d, list(self.shadow)))
+
+    def run(self, rva: int, judge: Callable[[Point], None]) -> None:
+        """Call a function once."""
+        uc, pick = self.uc, self.random
+        self.judge, self.steps, self.lazy, self.after = judge, 0, 0, ""
+        self.mapped: list[int] = []
+        uc.mem_write(self.program.base, self.program.image)
+        for number in range(29):
+            uc.reg_write(X[number], pick.choice((0, 1, pick.randrange(100), self._pointer(), self._pointer())))
+        for number, register in enumerate(D):
+            uc.reg_write(register, 0x4000000000000000 + pick.getrandbits(40) + number)
+        uc.reg_write(ua.UC_ARM64_REG_X18, TEB)
+        sp = STACK + STACK_SIZE - 0x10000
+        uc.reg_write(ua.UC_ARM64_REG_X29, sp + 0x100)
+        uc.reg_write(ua.UC_ARM64_REG_X30, STOP)
+        uc.reg_write(ua.UC_ARM64_REG_SP, sp)
+        x, d, sp = self._registers()
+        self.shadow = [Shadow(STOP, sp, x[19:30], d, self.program.base + rva)]
+        with contextlib.suppress(unicorn.UcError):
+            uc.emu_start(self.program.base + rva, STOP, count=MAX_STEPS)
+        for page in self.mapped:
+            uc.mem_unmap(page, 0x1000)
