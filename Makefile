@@ -59,7 +59,7 @@ check: $(VENV)/.dev
 	$(BIN)/python -m pytest -q tests/docs
 
 samples: $(VENV)/.dev
-	$(BIN)/python -m samples.build
+	$(BIN)/python -m samples.build --containers
 
 pictures: $(VENV)/.dev
 	$(BIN)/python -m docs.pictures.draw

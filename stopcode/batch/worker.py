@@ -91,7 +91,7 @@ def _scan(request: Request, pipe: _Pipe) -> None:
     from stopcode.scan import Progress, scan
 
     remarks = Diagnostics()
-    database = load_database([Path(name) for name in request.signatures], remarks)
+    database = load_database([Path(name) for name in request.signatures], remarks, tests=False)
     confine(request)
 
     def watch(remark: Progress) -> None:

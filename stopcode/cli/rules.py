@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["load_rules"]
 
 
-def load_rules(named: Sequence[str]) -> tuple[Database, list[Diagnostic]]:
+def load_rules(named: Sequence[str], *, tests: bool = False) -> tuple[Database, list[Diagnostic]]:
     """Load the built-in rules and those that are named, with what is to be said of them.
 
-    In a folder a broken rule is told and left out; a file that the user names is meant, and must be sound.
+    `tests` keeps the built-in rules' inline tests, which a scan does not need. In a folder a broken rule is told and left out; a file that the user names is meant, and must be sound.
 
     Raises:
         UsageError: what is named is not there, or a named file does not load.
@@ -32,7 +32,7 @@ def load_rules(named: Sequence[str]) -> tuple[Database, list[Diagnostic]]:
         if not path.exists():
             raise UsageError(f"--signatures {path}: no such file or folder", hint="name a folder with rules in it")
     diagnostics = Diagnostics()
-    database = load_database(paths, diagnostics)
+    database = load_database(paths, diagnostics, tests=tests)
     for item in diagnostics.items:
         for path in paths:
             if path.is_file() and item.source.startswith(f"{path}:"):

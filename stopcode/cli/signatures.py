@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
 
 
 def _rules(args: argparse.Namespace, ctx: Context) -> Database:
-    database, remarks = load_rules(args.signatures)
+    database, remarks = load_rules(args.signatures, tests=True)
     for item in remarks:
         ctx.say(f"{item.severity}: {item.message} ({item.source})", error=True)
     return database

@@ -38,6 +38,8 @@ def test_the_built_in_rule_passes_its_lint_and_its_tests(call: Stopcode) -> None
     done = call("signatures", "test", "vmstorfl", "-v")
     assert done.code == 0
     assert done.out.splitlines()[-1].endswith(" 0 failed")
+    # The tests that stand in the file, not only those made of its bounds.
+    assert "January: the same old file below the February update fails over well" in done.out
     assert "ok vmstorfl: " in done.out
 
 
