@@ -22,6 +22,7 @@ class LayeredImage:
         mapped: headers as the dump holds them, or None.
         file: the identical file, or None.
         kind: what a frame says of unwind data from that file.
+        machine: "x64" or "arm64": rows of the function table differ.
 
     Attributes:
         used_file: whether a byte came from the file since the flag was last cleared.
@@ -35,13 +36,14 @@ class LayeredImage:
         mapped: PeImage | None,
         file: PeImage | None,
         kind: Literal["disk", "folder"] = "disk",
+        machine: str = "x64",
     ) -> None:
         self._module = module
         self._memory = memory
         self._file = file
         self._kind: Literal["disk", "folder"] = kind
         self.used_file = False
-        self._pdata = RuntimeFunctions(self.read_rva, *self._table(mapped))
+        self._pdata = RuntimeFunctions(self.read_rva, *self._table(mapped), row_size=8 if machine == "arm64" else 12)
 
     def _table(self, mapped: PeImage | None) -> tuple[int, int]:
         """Return (RVA, size) of the function table: the loader's word, else the headers'."""

@@ -28,7 +28,7 @@ from parsers.dump.modules import LoadedModule
 from parsers.errors import ReadError, StopcodeError
 from parsers.limits import MAX_STACK_FRAMES
 from parsers.unwind.forward import ForwardSearch
-from parsers.unwind.frame_pointer import arm64_chain, x86_chain
+from parsers.unwind.frame_pointer import x86_chain
 from parsers.unwind.registers import REGISTER_NAMES, Registers
 from parsers.unwind.x64 import unwind_frame
 
@@ -103,27 +103,24 @@ class StackWalker:
         machine = self._evidence.dump.machine
         if machine == "x64":
             return self._walk_x64(context, at_entry=at_entry, scan=scan)
-        first = Frame(context.ip, context.sp, self._evidence.modules.at(context.ip), "trap", "exact", interrupted=True)
-        return [first, *self._chain(context, machine)]
+        if machine == "arm64":
+            from forensics.crash.stack_arm64 import walk_arm64
 
-    def _chain(self, context: CrashContext, machine: str) -> list[Frame]:
-        """Follow frame pointers. On x86 a function without one drops out of the chain: never more than `likely`."""
+            return walk_arm64(self._evidence, self, context)
+        first = Frame(context.ip, context.sp, self._evidence.modules.at(context.ip), "trap", "exact", interrupted=True)
+        return [first, *self._x86_chain(context)] if machine == "x86" else [first]
+
+    def _x86_chain(self, context: CrashContext) -> list[Frame]:
+        """Follow the chain of ebp: a function without a frame drops out of it, so never more than `likely`."""
         around = self._evidence.stack_around(context.sp)
         if around is None:
             return []
         low, high = around
-        if machine == "arm64":
-            links = arm64_chain(context.registers.get("fp", 0), self._evidence.memory, low=low, high=high)
-        elif machine == "x86":
-            links = x86_chain(context.registers.get("ebp", 0), self._evidence.memory, low=low, high=high)
-        else:
-            return []
-        sure: Confidence = "exact" if machine == "arm64" else "likely"
         frames = []
-        for link in links:
+        for link in x86_chain(context.registers.get("ebp", 0), self._evidence.memory, low=low, high=high):
             if not self._evidence.is_code(link.ip):
                 break
-            frames.append(Frame(link.ip, link.sp, self._evidence.modules.at(link.ip), "exact-chain", sure))
+            frames.append(Frame(link.ip, link.sp, self._evidence.modules.at(link.ip), "exact-chain", "likely"))
         return frames
 
     def _walk_x64(self, context: CrashContext, *, at_entry: bool, scan: bool) -> list[Frame]:
@@ -184,7 +181,7 @@ class StackWalker:
         if image is None:
             found = self._evidence.searched(module)
             mapped = None if found.image is not None else self._evidence.mapped_image(module)
-            image = LayeredImage(module, self._evidence.memory, mapped, found.image, found.kind)
+            image = LayeredImage(module, self._evidence.memory, mapped, found.image, found.kind, self.machine)
             self._images[module.base] = image
         return image
 
