@@ -136,6 +136,7 @@ def _chunks(source: ByteSource, limit: int, log: ReadLog) -> bytes:
         head = source.read_at(offset, _CHUNK_HEADER.size)
         if len(head) == _CHUNK_HEADER.size and head.startswith(_CHUNK_SIGNATURE):
             slots.append((_CHUNK_HEADER.unpack(head)[4], offset))
+    _note_cut(source, log)
     if not slots:
         if source.read_at(0, 8) == _FILE_SIGNATURE:
             return _header(0)
@@ -146,6 +147,17 @@ def _chunks(source: ByteSource, limit: int, log: ReadLog) -> bytes:
         log.left_out = source.size - keep * _CHUNK
     offsets = sorted(offset for _last, offset in slots)
     return _header(len(offsets)) + b"".join(source.read_at(offset, _CHUNK) for offset in offsets)
+
+
+def _note_cut(source: ByteSource, log: ReadLog) -> None:
+    """Count what a file that was cut lost: a stale header tells too few chunks, never more than there is room for."""
+    room, rest = divmod(max(0, source.size - _HEADER_BLOCK), _CHUNK)
+    head = source.read_at(0, _FILE_HEADER.size)
+    claimed = _FILE_HEADER.unpack(head)[8] if len(head) == _FILE_HEADER.size and head.startswith(_FILE_SIGNATURE) else 0
+    begun = rest > 0 and source.read_at(source.size - rest, 8) == _CHUNK_SIGNATURE
+    if claimed > room or begun:
+        log.errors += 1
+        log.first_error = f"the file is cut: there is room for {room} chunks of {max(claimed, room + begun)}"
 
 
 def _header(chunks: int) -> bytes:
