@@ -122,17 +122,27 @@ def read_version(source: ByteSource) -> VersionResource | None:
 
 
 def version_of(image: PeImage) -> VersionResource | None:
-    """Return the version resource of an opened image; else as `read_version`."""
+    """Return the version resource of an opened image; else as `read_version`.
+
+    Zeros where resources should stand are damage: a linker writes no resource directory rather than an empty one.
+    """
     rva, size = image.data_directory(DIRECTORY_RESOURCE)
     if not rva or size < _DIRECTORY.size:
+        if any(section.name == ".rsrc" and section.raw_size for section in image.sections):
+            raise FormatError("PE .rsrc", "the section is there, but the header names no resource directory")
         return None
     resources = _Resources(image, rva, size)
-    types = [row for row in resources.entries(0) if row[0] == _RT_VERSION]
+    rows = resources.entries(0)
+    if not rows:
+        raise FormatError("PE .rsrc", "the resource directory is empty", offset=image.file_offset(rva))
+    types = [row for row in rows if row[0] == _RT_VERSION]
     languages = [row for row in resources.directory(resources.directory(types[:1])) if not row[1] & _SUBDIRECTORY]
     if not languages:
         # Two levels only (type, then language) are not what the format says; linkers exist that write it so.
         languages = [row for row in resources.directory(types[:1]) if not row[1] & _SUBDIRECTORY]
     if not languages:
+        if types:
+            raise FormatError("PE .rsrc", "the version resource is listed, but nothing stands there")
         return None
     language, entry = min(languages, key=lambda row: (row[0] != _ENGLISH_US, row[0] != 0, row[0]))
     data_rva, length = resources.data(entry)

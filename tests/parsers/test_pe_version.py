@@ -14,7 +14,7 @@ from parsers import pe_layouts as layouts
 from parsers.bytesource import BytesSource, FileSource
 from parsers.errors import FormatError, StopcodeError
 from parsers.limits import MAX_VERSION_NODES, MAX_VERSION_RESOURCE
-from parsers.pe import PeImage
+from parsers.pe import DIRECTORY_RESOURCE, PeImage
 from parsers.pe_version import read_version
 from parsers.version import Version
 from tests.parsers.fixture_files import all_fetched, compile_dll, compile_resource, fetched
@@ -116,6 +116,28 @@ def test_a_broken_signature_is_an_error_and_no_version(built: Path) -> None:
     assert found is not None
     data[found.offset] ^= 1
     with pytest.raises(FormatError, match="signature"):
+        read_version(BytesSource(data))
+
+
+@pytest.mark.peer("x86_64-w64-mingw32-windres")
+@pytest.mark.parametrize(("start", "length"), [(0, 0x10), (0, 0x400), (0x18, 0x10), (0x18, 0x400), (0x30, 0x20)])
+def test_zeros_where_the_resources_should_stand_are_damage_and_no_missing_version(
+    built: Path, start: int, length: int
+) -> None:
+    data = bytearray(built.read_bytes())
+    section = next(section for section in PeImage(BytesSource(data)).sections if section.name == ".rsrc")
+    data[section.raw_offset + start : section.raw_offset + start + length] = bytes(length)
+    with pytest.raises(FormatError, match="resource"):
+        read_version(BytesSource(data))
+
+
+@pytest.mark.peer("x86_64-w64-mingw32-windres")
+def test_a_section_of_resources_that_the_header_does_not_name_is_damage(built: Path) -> None:
+    data = bytearray(built.read_bytes())
+    image = PeImage(BytesSource(data))
+    directory = image.nt_offset + 0x18 + (0x70 if image.is_64 else 0x60) + DIRECTORY_RESOURCE * 8
+    data[directory : directory + 8] = bytes(8)
+    with pytest.raises(FormatError, match="names no resource directory"):
         read_version(BytesSource(data))
 
 
