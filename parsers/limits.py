@@ -42,6 +42,7 @@ __all__ = [
     "MAX_HIVE_BYTES",
     "MAX_HIVE_DEPTH",
     "MAX_IMAGE_FILES",
+    "MAX_KDBG_SEARCH",
     "MAX_LOADED_MODULES",
     "MAX_MEMORY_RUNS",
     "MAX_NTFS_EXTENSIONS",
@@ -96,6 +97,8 @@ MAX_MEMORY_RUNS = 1 << 14
 MAX_LOADED_MODULES = 2048
 #: Files below a folder of images that are listed.
 MAX_IMAGE_FILES = 200_000
+#: Bytes of the kernel's image that are searched for its debugger block (the image has some 16 MiB).
+MAX_KDBG_SEARCH = 32 << 20
 #: Entries of a triage dump's driver list.
 MAX_DRIVER_LIST = 4096
 #: Entries of the kernel's table of unloaded drivers (the kernel keeps 50).

@@ -24,6 +24,7 @@ __all__ = [
     "LoadedModule",
     "UnloadedDriver",
     "base_name",
+    "first_module",
     "read_unicode_string",
     "walk_modules",
     "walk_unloaded",
@@ -247,6 +248,15 @@ def walk_modules(memory: Memory, head: int, build: int, diagnostics: Diagnostics
             break
         modules.append(module)
     return modules
+
+
+def first_module(memory: Memory, head: int, build: int) -> LoadedModule | None:
+    """Return the first row of PsLoadedModuleList, the kernel; None when it cannot be read."""
+    try:
+        at = memory.pointer(head)
+        return _entry(memory, at, build)[1] if at != head else None
+    except ReadError:
+        return None
 
 
 def walk_unloaded(memory: Memory, kdbg: KdDebuggerData, diagnostics: Diagnostics) -> list[UnloadedDriver]:

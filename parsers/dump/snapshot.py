@@ -9,7 +9,7 @@ from parsers.diagnostics import Diagnostics
 from parsers.dump.header import DumpHeader
 from parsers.dump.kdbg import KdDebuggerData, read_kdbg
 from parsers.dump.memory import NO_PAGE_TABLE, EmptyMemory, Memory
-from parsers.dump.modules import LoadedModule, UnloadedDriver, walk_modules, walk_unloaded
+from parsers.dump.modules import LoadedModule, UnloadedDriver, first_module, walk_modules, walk_unloaded
 from parsers.dump.pages import StoredPages, read_pages, read_ranges
 from parsers.dump.paging import Arm64Paging, Paging, X64Paging, X86PaePaging, X86Paging
 from parsers.dump.physical import PhysicalMemory
@@ -144,18 +144,33 @@ class Snapshot:
 
     @cached_property
     def kdbg(self) -> KdDebuggerData | None:
-        """The kernel's debugger block where the header points; None when it is not readable there."""
+        """The kernel's debugger block: where the header points, else decoded or searched for; None when absent."""
         address = self._header.kd_debugger_data_block
-        if address is None:
-            self._diagnostics.warning("dump.kdbg-missing", "the header does not name the kernel's debugger block")
+        why = "the header does not name the kernel's debugger block"
+        if address is not None:
+            try:
+                return read_kdbg(self.memory, address)
+            except (ReadError, FormatError) as error:
+                why = f"the kernel's debugger block cannot be read: {error.message}"
+        found = self._search_kdbg(address)
+        if found is not None:
+            self._diagnostics.info("dump.kdbg-found", f"{why}; it was {found[1]} at {found[0].address:#x}")
+            return found[0]
+        code = "dump.kdbg-missing" if address is None else "dump.kdbg-damaged"
+        self._diagnostics.warning(code, why)
+        return None
+
+    def _search_kdbg(self, address: int | None) -> tuple[KdDebuggerData, str] | None:
+        """Look for the block with what the list of modules says of the kernel: it is the first of them."""
+        head = self._header.ps_loaded_module_list
+        if head is None:
             return None
-        try:
-            return read_kdbg(self.memory, address)
-        except (ReadError, FormatError) as error:
-            self._diagnostics.warning(
-                "dump.kdbg-damaged", f"the kernel's debugger block cannot be read: {error.message}"
-            )
+        from parsers.dump.kdbg_search import find_block
+
+        kernel = first_module(self.memory, head, self._header.minor_version or 0)
+        if kernel is None or not kernel.base:
             return None
+        return find_block(self.memory, address, (kernel.base, kernel.size_of_image), head)
 
     def modules(self) -> list[LoadedModule]:
         """Walk PsLoadedModuleList."""
