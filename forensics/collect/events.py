@@ -1,11 +1,12 @@
 r"""Events of the logs: those that tell of boots and bug checks, and those that rules ask for.
 
-Only wanted ids are taken, from `\Windows\System32\winevt\Logs`; the newest `MAX_EVENTS` are kept, newest first. What
+Only wanted ids are taken, from `\Windows\System32\winevt\Logs`; at most `MAX_EVENTS` are kept, newest first. What
 the boots collector needs stays on the reader that is returned, whole.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 from forensics.collect.evtx_log import LogRecord, ReadLog, read_log
@@ -72,10 +73,31 @@ def collect(machine: Machine, facts: Facts) -> ReadLog | None:
     events.sort(key=lambda event: (event["time"], event["log"], event["record"]), reverse=True)
     if len(events) > MAX_EVENTS:
         machine.diagnostics.info(
-            "events.many", f"{len(events)} events were wanted by boots and rules; the newest {MAX_EVENTS} are kept"
+            "events.many",
+            f"{len(events)} events were wanted by boots and rules; {MAX_EVENTS} are kept, the newest of each kind",
         )
-    facts["events"] = events[:MAX_EVENTS]
+    facts["events"] = _kept(events)
     return system
+
+
+def _kept(events: list[EventFact]) -> list[EventFact]:
+    """Return at most MAX_EVENTS of events that stand newest first.
+
+    Each kind (log, provider, id) has the same share, so that a common one does not push out a rare one that a rule
+    waits for; what is left of the shares goes to the newest of all.
+    """
+    if len(events) <= MAX_EVENTS:
+        return events
+    kinds = Counter((event["log"], event["provider"], event["id"]) for event in events)
+    share = MAX_EVENTS // len(kinds)
+    seen: Counter[tuple[str, str, int]] = Counter()
+    chosen: list[int] = []
+    others: list[int] = []
+    for number, event in enumerate(events):
+        kind = (event["log"], event["provider"], event["id"])
+        seen[kind] += 1
+        (chosen if seen[kind] <= share else others).append(number)
+    return [events[number] for number in sorted(chosen + others[: MAX_EVENTS - len(chosen)])]
 
 
 def _read(machine: Machine, facts: Facts, name: str, wanted: set[tuple[str, int]]) -> ReadLog | None:
@@ -96,15 +118,7 @@ def _read(machine: Machine, facts: Facts, name: str, wanted: set[tuple[str, int]
     except StopcodeError as error:
         _unreadable(machine, facts, name, error.message)
         return None
-    if log.errors:
-        machine.diagnostics.warning(
-            "events.log-damaged",
-            f"Event log {name}: {log.count} records were read, {log.errors} damaged ones passed over "
-            f"({log.first_error})",
-            hint="the events told are a part of what was there",
-            source=path,
-        )
-        machine.gap(facts, path_of("events", name), "the log is damaged: events may be missing")
+    _note_damage(machine, facts, name, log)
     if log.left_out:
         machine.diagnostics.info(
             "events.log-large",
@@ -112,6 +126,25 @@ def _read(machine: Machine, facts: Facts, name: str, wanted: set[tuple[str, int]
             source=path,
         )
     return log
+
+
+def _note_damage(machine: Machine, facts: Facts, name: str, log: ReadLog) -> None:
+    said = []
+    if log.errors:
+        said.append(f"{log.errors} damaged ones passed over ({log.first_error})")
+    if log.missing:
+        said.append(f"{log.missing} more are missing by their numbers")
+    if log.wrong:
+        said.append(f"the checksum of {log.wrong} chunks is wrong")
+    if said:
+        machine.diagnostics.warning(
+            "events.log-damaged",
+            f"Event log {name}: {log.count} records were read, {', '.join(said)}",
+            hint="the events told are a part of what was there" if log.incomplete else "an event may tell wrong things",
+            source=log_path(machine, name),
+        )
+    if log.incomplete:
+        machine.gap(facts, path_of("events", name), "the log is damaged: events may be missing")
 
 
 def _unreadable(machine: Machine, facts: Facts, name: str, reason: str) -> None:

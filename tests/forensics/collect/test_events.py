@@ -64,6 +64,63 @@ def test_a_log_that_was_cut_says_so(unpacked: Unpacked) -> None:
 
 
 @pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "missing", "newest_lost", "wrong"),
+    [
+        ("win7-bugcheck/System.evtx", 0, False, 0),
+        ("win10-1703/System.evtx", 0, False, 0),
+        ("ws2008r2-dc/System.evtx", 0, False, 0),
+        ("ws2016-dc/System.evtx", 0, False, 0),
+        ("damaged/no-crc32.evtx", 0, False, 0),
+        ("damaged/bad-string-cache.evtx", 0, False, 0),
+        # Two chunks between others are zeros in this copy out of a snapshot: records 1156 to 1417 were there.
+        ("win10-1803-vss/System.evtx", 262, False, 0),
+        # Of the first chunk's 117 records two are read and one is damaged.
+        ("damaged/zero-data-size.evtx", 114, False, 1),
+        # The header tells of 10,548.
+        ("truncated/System2.evtx", 10353, True, 0),
+    ],
+)
+def test_records_that_are_nowhere_are_known_by_their_numbers(
+    unpacked: Unpacked, name: str, missing: int, newest_lost: bool, wrong: int
+) -> None:
+    log = read_log(FileSource(unpacked(f"logs/{name}")), IDS)
+    assert (log.missing, log.newest_lost, log.wrong) == (missing, newest_lost, wrong)
+
+
+@pytest.mark.realdata
+def test_zeroed_records_are_a_gap_of_events_and_boots_and_a_remark(unpacked: Unpacked) -> None:
+    data = bytearray(unpacked("logs/win7-bugcheck/System.evtx").read_bytes())
+    data[0x8A000:0x8B000] = bytes(0x1000)
+    facts, diagnostics = scan(files={rf"{LOGS}\System.evtx": bytes(data)})
+    assert {"/events/System", "/boot/boots"} <= set(gaps(facts))
+    remark = next(item for item in diagnostics.items if item.code == "events.log-damaged")
+    assert "missing by their numbers, the checksum of 1 chunks is wrong" in remark.message
+
+
+@pytest.mark.realdata
+def test_a_zeroed_chunk_between_others_or_at_the_end_is_noticed(unpacked: Unpacked) -> None:
+    data = unpacked("logs/ws2008r2-dc/System.evtx").read_bytes()
+    whole = read_log(BytesSource(data), IDS)
+    for chunk, newest_lost in ((10, False), (26, True)):
+        at = 0x1000 + chunk * 0x10000
+        log = read_log(BytesSource(data[:at] + bytes(0x10000) + data[at + 0x10000 :]), IDS)
+        assert log.count + log.missing == whole.count
+        assert log.newest_lost is newest_lost
+
+
+@pytest.mark.realdata
+def test_a_changed_byte_in_a_record_is_a_remark_and_no_gap(unpacked: Unpacked) -> None:
+    data = bytearray(unpacked("logs/ws2016-dc/System.evtx").read_bytes())
+    # In the text of an event, where nothing else shows it.
+    data[data.index("Server".encode("utf-16-le"), 0x2000)] ^= 1
+    facts, diagnostics = scan(files={rf"{LOGS}\System.evtx": bytes(data)})
+    assert not [path for path in gaps(facts) if path.startswith(("/events", "/boot/boots"))]
+    remark = next(item for item in diagnostics.items if item.code == "events.log-damaged")
+    assert remark.hint == "an event may tell wrong things"
+
+
+@pytest.mark.realdata
 def test_a_log_whose_header_is_zeroed_is_read_all_the_same(unpacked: Unpacked) -> None:
     data = bytearray(unpacked("logs/win7-bugcheck/System.evtx").read_bytes())
     data[:0x1000] = bytes(0x1000)
@@ -266,6 +323,21 @@ def test_of_very_many_events_the_newest_are_kept(made_up: type[FakeParser]) -> N
     assert len(facts["events"]) == MAX_EVENTS
     assert facts["events"][0]["record"] == MAX_EVENTS + 19
     assert "events.many" in [item.code for item in diagnostics.items]
+
+
+def test_a_common_event_does_not_push_out_a_rare_one(made_up: type[FakeParser]) -> None:
+    made_up.records = [
+        entry(
+            number, 13 if number < 3 else 12, f"2021-02-01T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}Z"
+        )
+        for number in range(MAX_EVENTS + 20)
+    ]
+    facts, _diagnostics = scan(files={rf"{LOGS}\System.evtx": b"ElfFile\0"})
+    records = [event["record"] for event in facts["events"]]
+    assert len(records) == MAX_EVENTS
+    assert records[-3:] == [2, 1, 0]
+    assert records == sorted(records, reverse=True)
+    assert records[0] == MAX_EVENTS + 19
 
 
 def test_the_events_of_boots_are_the_ones_the_documents_name() -> None:
