@@ -18,7 +18,8 @@ __all__ = ["load_rules"]
 def load_rules(named: Sequence[str], *, tests: bool = False) -> tuple[Database, list[Diagnostic]]:
     """Load the built-in rules and those that are named, with what is to be said of them.
 
-    `tests` keeps the built-in rules' inline tests, which a scan does not need. In a folder a broken rule is told and left out; a file that the user names is meant, and must be sound.
+    In a folder a broken rule is told and left out; a file that the user names is meant, and must be sound. `tests`
+    keeps the built-in rules' inline tests, which a scan does not need.
 
     Raises:
         UsageError: what is named is not there, or a named file does not load.
