@@ -109,8 +109,12 @@ def collect(machine: Machine, facts: Facts, log: ReadLog | None) -> None:
             break
     else:
         _orphan_report(log, facts, path)
-    if log.errors:
-        machine.gaps(facts, "/boot", ("last_boot",), "the System log is damaged: a later boot may be lost")
+    if log.errors or log.newest_lost:
+        machine.gap(facts, "/boot/last_boot", "the System log is damaged: a later boot may be lost")
+    if log.incomplete:
+        machine.gap(facts, "/boot/boots", "the System log is damaged: boots may be missing")
+        if "last_bugcheck" not in section:
+            machine.gap(facts, "/boot/last_bugcheck", "the System log is damaged: the report of a stop may be lost")
 
 
 def _orphan_report(log: ReadLog, facts: Facts, path: str) -> None:

@@ -1,11 +1,9 @@
 r"""One event log, read through the `evtx` library: the wanted ids alone, whatever the header claims.
 
-The header of a log that was not closed is stale (a real Windows 10 log says 3 chunks and holds 15), so chunks are
-found by their own signature. Of a log beyond the limit the newest chunks are taken, by the record numbers in their
-headers. Damaged records and chunks are counted and passed over.
+Of a log beyond the limit the newest chunks are taken, by the record numbers in their headers
+(`forensics.collect.evtx_chunks`). Damaged records and chunks are counted and passed over.
 
-Source: Microsoft Open Specifications MS-EVEN6 and libyal/libevtx: documentation/Windows XML Event Log (EVTX).asciidoc
-(signatures, chunk header); measured on the real logs of Windows 7 to Server 2016.
+Source: Microsoft Open Specifications MS-EVEN6; measured on the real logs of Windows 7 to Server 2016.
 """
 
 from __future__ import annotations
@@ -13,24 +11,17 @@ from __future__ import annotations
 import io
 import json
 import re
-import zlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from struct import Struct
 from typing import Any
 
+from forensics.collect.evtx_chunks import find_chunks
 from parsers.bytesource import ByteSource
 from parsers.errors import FormatError, UnsupportedError
 from parsers.limits import MAX_EVENT_ERRORS, MAX_EVENT_FIELDS, MAX_EVENT_LOG, MAX_EVENT_TEXT
 
 __all__ = ["LogRecord", "ReadLog", "read_log"]
 
-_FILE_HEADER = Struct("<8sQQQIHHHH76xII")
-_FILE_SIGNATURE = b"ElfFile\0"
-_HEADER_BLOCK = 0x1000
-_CHUNK = 0x10000
-_CHUNK_SIGNATURE = b"ElfChnk\0"
-_CHUNK_HEADER = Struct("<8sQQQQ")
 _EVENT_ID = re.compile(r'"EventID":(?:\{[^{}]*(?:\{[^{}]*\})?[^{}]*"#text":)?"?(\d+)')
 
 
@@ -69,6 +60,9 @@ class ReadLog:
         errors: damaged records and chunks that were passed over.
         first_error: what the first of them was.
         left_out: bytes of older chunks that were not read.
+        missing: records that should be there by the numbers in the chunks' headers and are nowhere, not even damaged.
+        newest_lost: whether the newest record is among them.
+        wrong: chunks whose checksum is wrong: what their records tell may be wrong too.
 
     """
 
@@ -78,6 +72,14 @@ class ReadLog:
     errors: int = 0
     first_error: str = ""
     left_out: int = 0
+    missing: int = 0
+    newest_lost: bool = False
+    wrong: int = 0
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether events that were written may be missing."""
+        return bool(self.errors or self.missing)
 
 
 def read_log(source: ByteSource, wanted: Collection[int], *, limit: int = MAX_EVENT_LOG) -> ReadLog:
@@ -89,8 +91,10 @@ def read_log(source: ByteSource, wanted: Collection[int], *, limit: int = MAX_EV
         ReadError: it cannot be read.
 
     """
-    log = ReadLog()
-    data = _chunks(source, limit, log)
+    chunks = find_chunks(source, limit)
+    log = ReadLog(left_out=chunks.left_out, wrong=chunks.wrong)
+    if chunks.cut:
+        log.errors, log.first_error = 1, chunks.cut
     try:
         import evtx
     except ImportError as error:
@@ -99,7 +103,7 @@ def read_log(source: ByteSource, wanted: Collection[int], *, limit: int = MAX_EV
         ) from error
     try:
         # One thread: the order of records, and so the document, must not depend on the machine.
-        records = evtx.PyEvtxParser(io.BytesIO(data), number_of_threads=1).records_json()
+        records = evtx.PyEvtxParser(io.BytesIO(chunks.data), number_of_threads=1).records_json()
     except (RuntimeError, OSError) as error:
         raise FormatError("EVTX", f"the log cannot be opened: {error}") from error
     ids = frozenset(wanted)
@@ -126,45 +130,9 @@ def read_log(source: ByteSource, wanted: Collection[int], *, limit: int = MAX_EV
             if event is not None and event.id in ids:
                 taken.setdefault(number, event)
     log.records = [taken[number] for number in sorted(taken)]
+    log.missing = max(0, chunks.records - log.count - log.errors)
+    log.newest_lost = chunks.last > newest
     return log
-
-
-def _chunks(source: ByteSource, limit: int, log: ReadLog) -> bytes:
-    """Return a log of a fresh header and the newest whole chunks, as many as the limit allows."""
-    slots: list[tuple[int, int]] = []
-    for offset in range(_HEADER_BLOCK, source.size - _CHUNK + 1, _CHUNK):
-        head = source.read_at(offset, _CHUNK_HEADER.size)
-        if len(head) == _CHUNK_HEADER.size and head.startswith(_CHUNK_SIGNATURE):
-            slots.append((_CHUNK_HEADER.unpack(head)[4], offset))
-    _note_cut(source, log)
-    if not slots:
-        if source.read_at(0, 8) == _FILE_SIGNATURE:
-            return _header(0)
-        raise FormatError("EVTX", "holds no event log", offset=0, expected="ElfFile", found=source.read_at(0, 8))
-    keep = max(1, limit // _CHUNK)
-    if len(slots) > keep:
-        slots = sorted(slots)[-keep:]
-        log.left_out = source.size - keep * _CHUNK
-    offsets = sorted(offset for _last, offset in slots)
-    return _header(len(offsets)) + b"".join(source.read_at(offset, _CHUNK) for offset in offsets)
-
-
-def _note_cut(source: ByteSource, log: ReadLog) -> None:
-    """Count what a file that was cut lost: a stale header tells too few chunks, never more than there is room for."""
-    room, rest = divmod(max(0, source.size - _HEADER_BLOCK), _CHUNK)
-    head = source.read_at(0, _FILE_HEADER.size)
-    claimed = _FILE_HEADER.unpack(head)[8] if len(head) == _FILE_HEADER.size and head.startswith(_FILE_SIGNATURE) else 0
-    begun = rest > 0 and source.read_at(source.size - rest, 8) == _CHUNK_SIGNATURE
-    if claimed > room or begun:
-        log.errors += 1
-        log.first_error = f"the file is cut: there is room for {room} chunks of {max(claimed, room + begun)}"
-
-
-def _header(chunks: int) -> bytes:
-    """Return a sound file header for a number of chunks; the stored one may be stale or damaged."""
-    head = _FILE_HEADER.pack(_FILE_SIGNATURE, 0, max(0, chunks - 1), 1, 128, 1, 3, _HEADER_BLOCK, chunks, 0, 0)
-    head = head[:124] + zlib.crc32(head[:120]).to_bytes(4, "little")
-    return head.ljust(_HEADER_BLOCK, b"\0")
 
 
 def _stamp(text: str) -> str:
