@@ -313,6 +313,10 @@ class DumpDict(TypedDict, total=False):
     complete: bool
     archive: str
     member: str
+    comment: str
+    writer: str
+    attributes: str
+    streams: list[dict[str, Any]]
     where: Literal["memory-dmp", "minidump", "pagefile", "live-kernel", "wer", "file"]
 
 

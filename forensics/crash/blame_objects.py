@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from forensics.crash.bugchecks import describe
 from forensics.crash.case import CrashCase
-from forensics.crash.kmdf import client_of_globals
+from forensics.crash.kmdf import client_of_globals, logged_driver
 from forensics.crash.objects import Device, device_stack_down, instance_path, power_irp_sent, read_device, read_irp
 from forensics.crash.policy import blame_order, policy_of
 from forensics.facts import Culprit
@@ -104,7 +104,7 @@ def _by_framework_client(case: CrashCase) -> Culprit | None:
         return None
     name = client_of_globals(case.evidence, address)
     if name is None:
-        return None
+        return _by_framework_log(case)
     module = case.evidence.modules.named(f"{name}.sys") or case.evidence.modules.named(name)
     because = [
         f"parameter 4 ({address:#x}) is the framework's block of its client {name} (table of KMDF clients in the dump)"
@@ -114,6 +114,17 @@ def _by_framework_client(case: CrashCase) -> Culprit | None:
         return case.verdict("driver", f"{name}.sys", "medium", because)
     case.others.append(f"Wdf01000.sys: {policy_of('Wdf01000.sys').reason}")
     return case.verdict("driver", module, "high", because)
+
+
+def _by_framework_log(case: CrashCase) -> Culprit | None:
+    """The framework keeps the log of the driver that it stops for: a step less sure than its table."""
+    name = logged_driver(case.evidence)
+    if name is None or blame_order(policy_of(f"{name}.sys").kind) >= 2:
+        return None
+    module = case.evidence.modules.named(f"{name}.sys") or case.evidence.modules.named(name)
+    because = [f"the framework appended its log of {name} to the dump, as it does for the driver that it stops for"]
+    case.against.append("parameter 4 is not in the table of the framework's clients")
+    return case.verdict("driver", module or f"{name}.sys", "medium" if module is not None else "low", because)
 
 
 def _by_address(case: CrashCase, number: int, sure: str, words: str) -> Culprit | None:

@@ -11,11 +11,31 @@ import struct
 from forensics.crash.evidence import Evidence
 from parsers.errors import ReadError
 
-__all__ = ["client_of_globals"]
+__all__ = ["client_of_globals", "logged_driver"]
 
 _TAG = "f87e4a4c-c5a1-4d2f-bff0-d5de63a5e4c3"
+_LOG_TAG = "54c84888-01d1-4c1e-bed6-282c98241303"
+#: Offset of the driver's name in the log's header.
+_LOG_NAME = 0x24
 _ENTRY = struct.Struct("<QIII32s4x")
 _MAX_ENTRIES = 4096
+
+
+def logged_driver(evidence: Evidence) -> str | None:
+    """Return whose in-flight log the framework appended to the dump (name of the service), None when there is none.
+
+    It takes the log of the driver that it stops for, or whose image holds the faulting address; else the one that it
+    tracked last. Source: the same project, `kmdf/src/core/fxbugcheckcallback.cpp`, `inc/private/fxifr.h`.
+    """
+    for blob in evidence.dump.secondary():
+        if blob.tag == _LOG_TAG and blob.size >= _LOG_NAME + 32:
+            try:
+                raw = evidence.dump.source.read_at(blob.offset + _LOG_NAME, 32).partition(b"\0")[0]
+            except ReadError:
+                return None
+            text = raw.decode("ascii", "replace")
+            return text if text and text.isprintable() and text.isascii() else None
+    return None
 
 
 def client_of_globals(evidence: Evidence, address: int) -> str | None:

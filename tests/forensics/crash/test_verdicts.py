@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import uuid
 
 import pytest
 
@@ -206,6 +207,17 @@ def test_a_framework_violation_names_the_client_of_the_table() -> None:
     # Secondary data stands behind the pages of the dump.
     crash = crash_of(server2019(), 0x10D, (5, 0, 0, globals_), tail=secondary([(KMDF_TABLE, rows)]))
     assert (crash["culprit"]["module"], crash["culprit"]["confidence"]) == ("vmstorfl.sys", "high")
+
+
+def test_a_framework_violation_without_a_table_takes_the_log_that_the_framework_kept() -> None:
+    log = uuid.UUID("54c84888-01d1-4c1e-bed6-282c98241303").bytes_le
+    body = bytes(0x24) + b"vmstorfl".ljust(32, b"\0") + bytes(0x100)
+    crash = crash_of(server2019(), 0x10D, (5, 0, 0, POOL), tail=secondary([(log, body)]))
+    assert (crash["culprit"]["module"], crash["culprit"]["confidence"]) == ("vmstorfl.sys", "medium")
+    assert crash["dump"]["streams"][0]["name"] == "Wdf01000: log of one framework driver"
+    other = bytes(0x24) + b"Wdf01000".ljust(32, b"\0") + bytes(0x100)
+    culprit = crash_of(server2019(), 0x10D, (5, 0, 0, POOL), tail=secondary([(log, other)]))["culprit"]
+    assert not any("log" in line for line in culprit["because"])
 
 
 def test_a_jump_to_nowhere_names_the_caller() -> None:
