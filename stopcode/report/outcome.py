@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["FOUND", "OK", "ONLY_A_DUMP", "PARTIAL", "exit_of"]
+__all__ = ["FOUND", "OK", "ONLY_A_DUMP", "PARTIAL", "exit_of", "is_unread"]
 
 OK, FOUND, PARTIAL = 0, 1, 4
 #: Why a lone dump tells nothing of the rest of the machine.
@@ -18,7 +18,8 @@ def _counts(finding: Mapping[str, Any]) -> bool:
     return finding.get("state") in ("crashed", "exposed") and finding.get("status") != "experimental"
 
 
-def _unreadable(item: Mapping[str, Any]) -> bool:
+def is_unread(item: Mapping[str, Any]) -> bool:
+    """Tell whether a gap, or a rule that was not judged, is so for want of reading: not because nobody looked."""
     return not any(reason in str(item.get("reason", "")) for reason in _NOT_LOOKED)
 
 
@@ -39,4 +40,4 @@ def exit_of(report: Mapping[str, Any]) -> int:
         return OK if whole else PARTIAL
     if any(finding.get("state") == "suspected" for finding in findings):
         return PARTIAL
-    return PARTIAL if any(_unreadable(item) for item in report.get("unjudged") or []) else OK
+    return PARTIAL if any(is_unread(item) for item in report.get("unjudged") or []) else OK

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from stopcode.report.outcome import is_unread
 from stopcode.report.words import caused_by, count_of, culprit_name, duration, machine_name, moment, stop_code
 
 __all__ = ["KnownUpdates", "is_of_crash", "latest_crash", "verdict"]
@@ -107,7 +108,7 @@ def _unread(facts: Mapping[str, Any]) -> list[str]:
     """Return the sections of the facts that could not be read whole, by name, with what is only not collected aside."""
     names = []
     for gap in facts.get("gaps") or []:
-        if gap.get("reason") == "not collected":
+        if not is_unread(gap):
             continue
         name = str(gap.get("path", "")).strip("/").split("/")[0]
         if name and name not in names:
