@@ -17,6 +17,8 @@ from tests.forensics.crash.machines import DRIVER_BASE, NT, POOL, RSP, context_x
 
 MINUS_ONE = (1 << 64) - 1
 
+pytestmark = pytest.mark.peer("x86_64-w64-mingw32-gcc")
+
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:

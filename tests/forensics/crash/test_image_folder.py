@@ -21,6 +21,7 @@ def crash(chain: Chain, folder: Path) -> CrashDict:
     return crash_of(chain.machine, 0x3B, (0xC0000005, chain.rip, POOL + 0x8000, 0), images=FolderImages(folder))
 
 
+@pytest.mark.peer("x86_64-w64-mingw32-gcc")
 @pytest.mark.parametrize("layout", ["flat", "tree", "server"])
 def test_unwind_data_comes_from_a_folder_of_any_layout(tmp_path: Path, layout: str) -> None:
     (tmp_path / "build").mkdir()
