@@ -46,6 +46,7 @@ class Hive:
         last_written: FILETIME in the base block; 0 or old since Windows 8.1, so no time of a change.
         primary_sequence, secondary_sequence: equal in a hive that was written out cleanly.
         header_valid: whether the base block's checksum is right.
+        misfiled: what `Key` found out of its lists: cell of a key to names that are listed with another's hash.
 
     Raises:
         FormatError: not a hive, or its topmost key cannot be read.
@@ -75,6 +76,7 @@ class Hive:
         self.secondary_sequence: int = secondary
         self.header_valid = checksum(head) == int.from_bytes(head[_CHECKSUM_AT : _CHECKSUM_AT + 4], "little")
         self.root_cell: int = root
+        self.misfiled: dict[int, frozenset[str]] = {}
         self.cells = Cells(source, bins)
         self.root = Key(self, root, None)
 

@@ -107,7 +107,8 @@ class Key:
             ReadError: a place cannot be read.
 
         """
-        return self._sound(self._subkey_cells(), lambda cell: Key(self._hive, cell, self), "keys below")
+        cells = (cell for cell, _kept in self._listed())
+        return self._sound(cells, lambda cell: Key(self._hive, cell, self), "keys below")
 
     def values(self) -> Iterator[Value]:
         """Yield the values, as the list has them.
@@ -146,8 +147,12 @@ class Key:
     def subkey(self, name: str) -> Key | None:
         """Return a key below by its name, or None when it is not there; case does not matter.
 
+        Windows looks at the hash before it looks at the name: a key that is listed with the hash of another name is
+        there for whoever reads the list, and not for whoever asks for it. Which of the two was meant nobody knows.
+
         Raises:
-            FormatError: it was not found, and the list or some of its keys are damaged.
+            FormatError: it was not found, and the list or some of its keys are damaged; it is listed with the hash of
+                another name.
             ReadError: a place cannot be read.
 
         """
@@ -155,7 +160,8 @@ class Key:
         # Where a list keeps hashes or hints, most keys need not be read.
         plain = name.isascii()
         first: StopcodeError | None = None
-        found = self._subkey_cells(name_hash(name) if plain else None, wanted[:4] if plain else None)
+        hashed, hint = name_hash(name), wanted[:4]
+        found = (cell for cell, kept in self._listed() if not plain or _may_be(kept, hashed, hint))
         while True:
             try:
                 cell = next(found, None)
@@ -171,7 +177,28 @@ class Key:
             raise FormatError(
                 "regf", f"the key {name} was not found, but keys beside it cannot be read: {first}", offset=self.offset
             ) from first
+        if plain and wanted in self._misfiled():
+            raise FormatError(
+                "regf", f"the key {name} is listed with the hash of another name: Windows does not find it",
+                offset=self.offset,
+            )  # fmt: skip
         return None
+
+    def _misfiled(self) -> frozenset[str]:
+        """Return the lower-case names that the list keeps with the hash or hint of another; reckoned once a list."""
+        known = self._hive.misfiled.get(self._cell)
+        if known is None:
+            found = set()
+            for cell, kept in self._listed():
+                try:
+                    name = Key(self._hive, cell, self).name.lower()
+                except StopcodeError:
+                    # Whoever lists the keys is told.
+                    continue
+                if name.isascii() and not _may_be(kept, name_hash(name), name[:4]):
+                    found.add(name)
+            known = self._hive.misfiled[self._cell] = frozenset(found)
+        return known
 
     def value(self, name: str) -> Value | None:
         """Return a value by its name, or None when it is not there; case does not matter.
@@ -203,8 +230,8 @@ class Key:
         if len(data) < count * 4:
             raise TruncatedError("regf", "a list of values ends too early", offset=offset)
 
-    def _subkey_cells(self, hashed: int | None = None, hint: str | None = None) -> Iterator[int]:
-        """Yield the cells of the keys below; with a hash and a hint only those that can be the key looked for."""
+    def _listed(self) -> Iterator[tuple[int, int | bytes | None]]:
+        """Yield the cells of the keys below, each with what the list keeps of its name."""
         if self._subkey_count == 0:
             return
         if self._subkey_list == NO_CELL:
@@ -221,13 +248,12 @@ class Key:
             signature, data = outer if outer[0] != b"ri" and number == 0 else self._list(cell)
             if signature == b"ri":
                 raise FormatError("regf", "a list of lists stands in a list of lists", offset=self.offset)
-            for key, keep in _elements(signature, data, hashed, hint):
+            for key, kept in _elements(signature, data):
                 total += 1
                 if key in seen:
                     raise FormatError("regf", "a key stands twice in the list of its parent", offset=self.offset)
                 seen.add(key)
-                if keep:
-                    yield key
+                yield key, kept
         if total != self._subkey_count:
             raise FormatError(
                 "regf", "the list of keys has another length", offset=self.offset, expected=self._subkey_count,
@@ -252,14 +278,20 @@ class Key:
         return signature, data
 
 
-def _elements(signature: bytes, data: bytes, hashed: int | None, hint: str | None) -> Iterator[tuple[int, bool]]:
+def _elements(signature: bytes, data: bytes) -> Iterator[tuple[int, int | bytes | None]]:
+    """Yield cells, each with the hash (`lh`) or the first four characters (`lf`) of its name; with None in an `li`."""
     if signature == b"li":
         for (cell,) in struct.iter_unpack("<I", data):
-            yield cell, True
+            yield cell, None
     elif signature == b"lh":
-        for cell, number in struct.iter_unpack("<II", data):
-            yield cell, hashed is None or number == hashed
+        yield from struct.iter_unpack("<II", data)
     else:
-        for cell, text in struct.iter_unpack("<I4s", data):
-            # The hint is empty when the name has characters of two bytes.
-            yield cell, hint is None or text[:1] == b"\0" or text.rstrip(b"\0").decode("latin-1").lower() == hint
+        yield from struct.iter_unpack("<I4s", data)
+
+
+def _may_be(kept: int | bytes | None, hashed: int, hint: str) -> bool:
+    """Tell whether what a list keeps of a name fits the name looked for."""
+    if isinstance(kept, int):
+        return kept == hashed
+    # The hint is empty when the name has characters of two bytes.
+    return kept is None or kept[:1] == b"\0" or kept.rstrip(b"\0").decode("latin-1").lower() == hint

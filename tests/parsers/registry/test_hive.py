@@ -312,6 +312,30 @@ def test_the_declared_layouts_read_what_the_reader_reads(unpacked: Give) -> None
             assert record.data_size & 0x7FFFFFFF == value.size
 
 
+@pytest.mark.parametrize("new", [b"\xff\xff\xff\xff", b"\0\0\0\0"])
+def test_a_key_with_the_hash_of_another_name_is_listed_and_not_said_to_be_missing(new: bytes) -> None:
+    services = opened(SMALL).open_key("Services")
+    assert services is not None
+    node = layouts.KEY_NODE.parse(SMALL[services.offset : services.offset + 512])
+    place = SMALL.index(keys.name_hash("storflt").to_bytes(4, "little"), 4096 + node.subkey_list)
+    hive = opened(patched(SMALL, place, new))
+    top = hive.open_key("Services")
+    assert top is not None
+    assert [key.name for key in top.subkeys()] == ["big", "storflt"]
+    for _again in range(2):
+        with pytest.raises(FormatError, match="is listed with the hash of another name"):
+            hive.open_key("services\\STORFLT\\Parameters")
+    assert hive.open_key("Services\\big") is not None
+    assert hive.open_key("Services\\nothing") is None
+
+
+def test_a_damaged_key_beside_does_not_hide_that_another_is_missing() -> None:
+    data = patched(SMALL, place_of(SMALL, "Services\\big"), b"xx")
+    assert opened(data).open_key("Services\\nothing") is None
+    with pytest.raises(FormatError, match="big was not found"):
+        opened(data).open_key("Services\\big")
+
+
 @given(st.binary(max_size=8192))
 def test_any_bytes_give_a_hive_or_an_error(data: bytes) -> None:
     for beginning in (data, b"regf" + data, SMALL[:4096] + data):
