@@ -65,7 +65,7 @@ def emulate(data: bytes, registers: dict[str, int]) -> tuple[str, int, int] | No
 def test_the_first_access_of_a_real_instruction_is_among_those_that_are_said(name: str) -> None:
     judged = faulted = 0
     pick = random.Random(7)
-    for data in corpus(fetched(name), 260, 7):
+    for data in corpus(fetched(name), 170, 7):
         registers = {register: pick.randrange(0x10000000000, 0x7FF000000000) & ~0xF for register in NAMES}
         instruction = decode(data, CODE, registers)
         assert instruction is not None, data.hex()
@@ -83,8 +83,8 @@ def test_the_first_access_of_a_real_instruction_is_among_those_that_are_said(nam
         fitting = [access for access in instruction.accesses if access.touches(address)]
         assert fitting, (instruction, truth)
         assert any(access.writes if kind == "write" else access.reads for access in fitting), (instruction, truth)
-    assert judged > 90
-    assert faulted > 50
+    assert judged > 60
+    assert faulted > 30
 
 
 def test_an_address_that_one_changed_bit_makes_is_none_of_them() -> None:
