@@ -14,6 +14,7 @@ __all__ = ["by_caller", "by_fault", "by_kernels_word", "by_stack"]
 
 _ILLEGAL = 0xC000001D
 _ACCESS = 0xC0000005
+_DPC_WATCHDOG = 0x133
 _CLASS_WORDS = {"exact": "unwound exactly", "likely": "found by the code's own way out", "guess": "only a stack scan"}
 
 
@@ -173,10 +174,15 @@ def by_stack(case: CrashCase) -> Culprit | None:
     Exact frames give `medium`; frames found in another way, `low`. A framework passes the blame to its client.
     """
     frames = case.frames
+    cumulative = case.code == _DPC_WATCHDOG and case.evidence.parameters[0] == 1
+    if cumulative:
+        case.against.append(
+            "parameter 1 is 1: the time of many deferred calls was added up, and this stack is only that of the last"
+        )
     for wanted in (("exact",), ("exact", "likely"), ("exact", "likely", "guess")):
         usable = [frame for frame in frames if frame.confidence in wanted]
         # Frames of one confidence are a run from the innermost on: what follows a weaker one is never surer.
-        found = _choose(case, usable, weakest=wanted[-1])
+        found = _choose(case, usable, weakest="likely" if cumulative else wanted[-1])
         if found is not None:
             return found
     return _last_resort(case)

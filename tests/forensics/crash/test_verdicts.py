@@ -131,6 +131,23 @@ def test_the_caller_of_kebugcheckex_is_exact_when_the_arguments_show_it() -> Non
     assert "raised this bug check itself" in culprit["because"][0]
 
 
+@pytest.mark.parametrize(("kind", "sure"), [(0, "medium"), (1, "low")])
+def test_a_watchdog_that_added_up_many_calls_is_less_sure_of_the_last(kind: int, sure: str) -> None:
+    machine = server2019()
+    parameters = (kind, 0x501, 0x500, 0)
+    # KeBugCheckEx, called by the kernel, called by the driver: both words are return addresses by their calls.
+    machine.put(RSP, struct.pack("<QQQQQQ", NT + 0x5005, 0, *parameters))
+    machine.put(NT + 0x5000, bytes.fromhex("e800000000") + bytes.fromhex("4883c428c3"))
+    machine.put(RSP + 8 + 0x28, struct.pack("<Q", DRIVER_BASE + 0x1305))
+    machine.put(DRIVER_BASE + 0x1300, bytes.fromhex("e800000000") + bytes.fromhex("4883c428c3"))
+    machine.put(0xFFFFC08BDC0011F0 + 0x10, struct.pack("<QI", NT + 0x2000, 12))
+    machine.put(NT + 0x2000, struct.pack("<III", 0x5000, 0x500A, 0x3000))
+    machine.put(NT + 0x3000, bytes.fromhex("0104010004420000"))
+    registers = {"rcx": 0x133, "rdx": kind, "r8": 0x501, "r9": 0x500}
+    crash = crash_of(machine, 0x133, parameters, context=context_x64(NT + 0x1B4FA0, RSP, **registers))
+    assert (crash["culprit"]["module"], crash["culprit"]["confidence"]) == ("vmstorfl.sys", sure)
+
+
 def test_one_flipped_bit_is_memory_and_two_are_not() -> None:
     one = crash_of(server2019(), 0x1A, (0x41792, 0xFFFFAB8103853048, 1 << 37, 0))["culprit"]
     assert (one["kind"], one["module"]) == ("hardware", None)
