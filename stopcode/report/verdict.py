@@ -217,7 +217,7 @@ def verdict(
             chosen = known[0]
             sentence += " " + _known_as(chosen, updates.get(str(chosen["rule"]), KnownUpdates()))
         elif judged and not lone:
-            sentence += " No known problem explains it."
+            sentence += " " + (_doubt(suspected) if suspected else "No known problem explains it.")
     else:
         told, reported = _without_dump(machine, facts)
         state, chosen, sentence = _of_the_rest(
@@ -238,6 +238,17 @@ def verdict(
     return made
 
 
+def _likeliest(suspected: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the likeliest; the list itself is sorted by severity."""
+    return max(suspected, key=lambda item: _CONFIDENCE.get(str(item.get("confidence")), 0))
+
+
+def _doubt(suspected: Sequence[Mapping[str, Any]]) -> str:
+    many = f"{len(suspected)} known problems cannot be excluded, the likeliest:"
+    doubt = "A known problem cannot be excluded:" if len(suspected) == 1 else many
+    return f"{doubt} {_ended(str(_likeliest(suspected).get('title')))}"
+
+
 def _of_the_rest(
     machine: str,
     told: str,
@@ -255,11 +266,7 @@ def _of_the_rest(
     if exposed:
         return "crashed", exposed[0], f"{told} It has a known problem: {_ended(str(exposed[0].get('title')))}"
     if suspected:
-        # Sorted by severity; of what cannot be excluded the likeliest is of more use.
-        chosen = max(suspected, key=lambda item: _CONFIDENCE.get(str(item.get("confidence")), 0))
-        many = f"{len(suspected)} known problems cannot be excluded, the likeliest:"
-        doubt = "A known problem cannot be excluded:" if len(suspected) == 1 else many
-        return ("crashed" if reported else "suspected"), chosen, f"{told} {doubt} {_ended(str(chosen.get('title')))}"
+        return ("crashed" if reported else "suspected"), _likeliest(suspected), f"{told} {_doubt(suspected)}"
     state = "crashed" if reported else "partial" if unread else "clear"
     nothing = "Nothing known was found in what could be read." if unread else "No known problem was found."
     return state, None, f"{told} {nothing}"

@@ -42,6 +42,16 @@ def test_a_crash_without_a_known_problem_says_so() -> None:
     assert "rule" not in made
 
 
+def test_a_crash_that_a_suspected_problem_may_explain_does_not_deny_it() -> None:
+    made = said(facts(system=SYSTEM, crashes=[crash()]), finding(state="suspected", confidence="low"))
+    assert made["state"] == "crashed"
+    assert made["sentence"].endswith(
+        "A known problem cannot be excluded: Failover to Azure stops in Wdf01000.sys: vmstorfl.sys is older than the "
+        "system needs."
+    )
+    assert "rule" not in made
+
+
 def test_an_exposed_machine_would_crash_if_it_were_failed_over() -> None:
     made = said(facts(system=SYSTEM, boot={"boots": BOOTS, "last_boot": BOOTS[0]["started"]}), finding())
     assert made["state"] == "exposed"
