@@ -108,8 +108,8 @@ def test_the_build_that_booted_is_the_logs_own(report_of: Report) -> None:
 
 
 _LOST = ("events.log-damaged",)
-#: Log -> (what may be said of it, boots): a record of size 0 and a cut lose records, and that must be said; a chunk with
-#: a wrong checksum may be mentioned; a log that was written without checksums is sound.
+#: Log -> (what may be said of it, boots): a record of size 0 and a cut lose records, and that must be said; a chunk
+#: with a wrong checksum may be mentioned; a log that was written without checksums is sound.
 DAMAGED: dict[str, tuple[tuple[tuple[str, ...], ...], int]] = {
     "logs/damaged/zero-data-size.evtx": ((_LOST,), 5),
     "logs/damaged/no-crc32.evtx": (((),), 0),
