@@ -25,6 +25,9 @@ _MASK = (1 << 64) - 1
 #: What linkers put between functions: int3, or zeros behind the last one.
 _PADDING = (0xCC, 0x00)
 
+#: Bits within which functions jump to each other all the time.
+_NEARBY = 12
+
 Found = tuple[str, Literal["medium", "low"], int | None]
 
 
@@ -35,7 +38,7 @@ def pointer_misfit(evidence: Evidence, walker: StackWalker, fault: CrashContext)
     if called is not None:
         site, target = called
         bit = one_bit(target ^ fault.ip)
-        if bit is not None and not _same_function(evidence, walker, target, fault.ip):
+        if bit is not None and not _led_on(evidence, walker, target, fault.ip, bit):
             text = (
                 f"the call right before {evidence.modules.label(site)} ([RSP]) goes to "
                 f"{evidence.modules.label(target)}; the processor went to {evidence.modules.label(fault.ip)}, one bit "
@@ -72,16 +75,16 @@ def _called(evidence: Evidence, walker: StackWalker, fault: CrashContext) -> tup
     return (site, target) if evidence.is_code(target) else None
 
 
-def _same_function(evidence: Evidence, walker: StackWalker, one: int, other: int) -> bool:
-    """Tell whether two addresses can belong to one function: a leaf has moved on without touching the stack."""
-    module = evidence.modules.at(one)
-    if module is None or evidence.modules.at(other) is not module:
+def _led_on(evidence: Evidence, walker: StackWalker, target: int, address: int, bit: int) -> bool:
+    """Tell whether the called function can have led to an address with the stack untouched.
+
+    A leaf moves on in itself; a function may end in a jump to another one, mostly one nearby.
+    """
+    module = evidence.modules.at(target)
+    if module is None or evidence.modules.at(address) is not module:
         return False
-    first, told = _row(walker, module, one)
-    second, also = _row(walker, module, other)
-    if told and also and (first is not None or second is not None):
-        return first is not None and second is not None and first.begin == second.begin
-    return abs(one - other) < 0x1000
+    row, _told = _row(walker, module, address)
+    return bit < _NEARBY or (row is not None and row.begin == address - module.base)
 
 
 def _beside_function(evidence: Evidence, walker: StackWalker, fault: CrashContext) -> Found | None:

@@ -176,6 +176,18 @@ def test_a_leaf_that_has_moved_on_is_not_one_bit_beside_its_caller_s_target(chai
     assert not any("beside it" in text for text in crash["fit"]["misfits"])
 
 
+def test_a_function_that_ends_in_a_jump_to_another_is_no_wrong_turn(chain: Chain) -> None:
+    rows, _image = functions(chain.files[NT])
+    begin = NT + rows[0][0]
+    target = begin ^ 1 << 13
+    # A call to `target`, which may jump to the function that begins at `begin`.
+    site = NT + 0x6000
+    chain.machine.put(site - 5, b"\xe8" + struct.pack("<i", target - site))
+    chain.machine.put(RSP, struct.pack("<Q", site))
+    crash = exception(chain, context_x64(begin, RSP), begin, 0xC0000005, 0, 0x10)
+    assert not any("beside it" in text for text in crash["fit"]["misfits"])
+
+
 def test_a_division_by_zero_needs_a_zero(chain: Chain) -> None:
     rows, image = functions(chain.files[DRIVER_BASE])
     place = DRIVER_BASE + rows[0][0]
