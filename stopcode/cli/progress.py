@@ -8,7 +8,7 @@ from typing import TextIO
 
 from stopcode.cli.context import Context
 from stopcode.report.safe import shown
-from stopcode.scan.progress import Progress
+from stopcode.scan.progress import Progress, doing
 
 __all__ = ["JsonProgress", "LineProgress", "watcher_of"]
 
@@ -28,8 +28,8 @@ class LineProgress:
         """Draw a step."""
         if remark.section is not None:
             return
-        count = f" {remark.n + 1} of {remark.of}" if remark.of else ""
-        text = shown(f"{self._name}: {remark.step}{count}")[: self._width - 1]
+        count = f" ({remark.n + 1} of {remark.of})" if remark.of else ""
+        text = shown(f"{self._name}: {doing(remark.step)}{count}")[: self._width - 1]
         self._err.write(f"{_CLEAR}{text}")
         self._err.flush()
         self._drawn = True
@@ -76,7 +76,7 @@ class VerboseProgress(JsonProgress):
     def __call__(self, remark: Progress) -> None:
         """Write a step."""
         if remark.section is None:
-            self._ctx.say(f"{self._name}: {remark.step}")
+            self._ctx.say(f"{self._name}: {doing(remark.step)}")
 
 
 class NoProgress(JsonProgress):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["Progress", "Watcher"]
+__all__ = ["Progress", "Watcher", "doing"]
+
+_DOING = {"open": "opening the image", "judge": "judging the rules", "disk_as_of": "reading the newest times"}
 
 
 class Progress(NamedTuple):
@@ -28,3 +30,8 @@ class Progress(NamedTuple):
 
 
 Watcher = Callable[[Progress], None]
+
+
+def doing(step: str) -> str:
+    """Return what a step does, in words for a person."""
+    return _DOING.get(step) or f"reading {step.replace('_', ' ')}"

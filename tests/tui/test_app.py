@@ -99,9 +99,11 @@ async def test_it_opens_at_once_and_fills_in_while_the_scan_goes_on(tmp_path: Pa
     )
     app = StopcodeApp("disk.vhdx", command=[sys.executable, str(script)])
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: "reading drivers (3 of 7)" in screen_text(app), "the step is shown")
+        await until(pilot, lambda: "reading drivers (4 of 7)" in screen_text(app), "the step is shown")
         await until(pilot, lambda: "EARLY1" in screen_text(app), "the host name comes before the report")
         assert "CRASHED" not in screen_text(app)
+        await pilot.press("enter")  # nothing is listed yet, so there is no evidence to go to
+        assert app.main.has_class("show-findings")
         await pilot.press("ctrl+p")  # opening the palette must not stop the scan
         await pilot.press("escape")
         gate.touch()

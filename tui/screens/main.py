@@ -15,6 +15,7 @@ from textual.widgets import DataTable, Footer, Static
 
 from stopcode.report.lines import Line
 from stopcode.report.safe import shown
+from stopcode.scan.progress import doing
 from tui.bindings import bindings_of
 from tui.messages import ScanDone, ScanFailed, ScanPart, ScanStep
 from tui.model import Row, evidence_lines, machine_card, rows, verdict_lines
@@ -70,8 +71,8 @@ class MainScreen(Screen[None]):
 
     @on(ScanStep)
     def _step(self, message: ScanStep) -> None:
-        of = f" ({message.number} of {message.of})" if message.of else ""
-        self.query_one("#status", Static).update(Text(f"reading {shown(message.step)}{of} …"))
+        of = f" ({message.number + 1} of {message.of})" if message.of else ""
+        self.query_one("#status", Static).update(Text(f"{shown(doing(message.step))}{of} …"))
 
     @on(ScanPart)
     def _part(self, message: ScanPart) -> None:
@@ -177,8 +178,9 @@ class MainScreen(Screen[None]):
         self._choose_pane(PANES[(PANES.index(self._pane) + by) % len(PANES)])
 
     def action_open(self) -> None:
-        """Go to the evidence of the chosen line."""
-        self._choose_pane("evidence")
+        """Go to the evidence of the chosen line, once there is one."""
+        if self._chosen() is not None:
+            self._choose_pane("evidence")
 
     def action_back(self) -> None:
         """Leave the zoom, or go back to the list."""
