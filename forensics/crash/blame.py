@@ -2,8 +2,7 @@
 
 1. codes whose nature names no driver (a person, the boot volume, a process); 2. the machine itself (machine checks,
 a flipped bit, an instruction that the processor should have executed, storage that failed, a fault that its
-instruction cannot have made); 3. an object that a
-parameter names; 4. the faulting instruction; 5. the driver that raised the bug check itself; 6. the driver that the
+instruction cannot have made); 3. an object that a parameter names, and after it a live dump as such; 4. the faulting instruction; 5. the driver that raised the bug check itself; 6. the driver that the
 dying kernel wrote into the dump; 7. an address of code in a parameter; 8. the frames of the stack by the policy of
 `policy.py`; 9. nothing: `unknown`.
 
@@ -15,7 +14,7 @@ named. The order is ours; the strength of each piece is docs/crash.md's.
 from __future__ import annotations
 
 from forensics.crash.blame_fit import by_misfit
-from forensics.crash.blame_kinds import by_hardware, by_nature
+from forensics.crash.blame_kinds import by_hardware, by_live_dump, by_nature
 from forensics.crash.blame_objects import by_object, by_parameter_address
 from forensics.crash.blame_stack import by_caller, by_fault, by_kernels_word, by_stack
 from forensics.crash.case import CrashCase
@@ -42,7 +41,7 @@ _REPORTED_BY_ANOTHER = 0x101
 
 def blame(case: CrashCase) -> Culprit:
     """Return the verdict on a crash."""
-    for step in (by_nature, by_hardware, by_misfit, by_object):
+    for step in (by_nature, by_hardware, by_misfit, by_object, by_live_dump):
         found = step(case)
         if found is not None:
             return found

@@ -10,7 +10,7 @@ from forensics.facts import Culprit
 from parsers.dump.header import Attributes
 from parsers.dump.process import image_name, image_name_offset
 
-__all__ = ["by_hardware", "by_nature"]
+__all__ = ["by_hardware", "by_live_dump", "by_nature", "is_live"]
 
 _MANUAL = {
     0xE2: "a person stopped the machine from the keyboard or a debugger",
@@ -43,6 +43,19 @@ _PROCESS = {
 _ILLEGAL = 0xC000001D
 
 
+def is_live(case: CrashCase) -> bool:
+    """Tell whether the dump was taken of a machine that went on running."""
+    return case.evidence.dump.header.has_attribute(Attributes.LIVE_DUMP)
+
+
+def by_live_dump(case: CrashCase) -> Culprit | None:
+    """Return the verdict of a live dump whose bug check names no object: what its stack shows is who took it."""
+    if not is_live(case):
+        return None
+    because = ["the dump's Attributes say that it is a live dump: the machine went on running"]
+    return case.verdict("manual", None, "medium", because)
+
+
 def _process_at(case: CrashCase, address: int) -> str | None:
     """Return the image name of the EPROCESS at an address."""
     dump = case.evidence.dump
@@ -64,9 +77,8 @@ def by_nature(case: CrashCase) -> Culprit | None:
             because.append(f"parameter 1, the time it was held, is {first} ms")
         case.against.append("what made a person do so (a hang, for one) is not in this bug check")
         return case.verdict("manual", None, "high", because)
-    if evidence.dump.header.has_attribute(Attributes.LIVE_DUMP):
-        because = ["the dump's Attributes say that it is a live dump: the machine went on running"]
-        return case.verdict("manual", None, "medium", because)
+    if is_live(case):
+        case.against.append("it is a live dump: the machine went on running")
     if case.code in _BOOT:
         sure, text = _BOOT[case.code]
         because = [f"bug check {case.code:#x}: {text}"]

@@ -198,6 +198,18 @@ def test_a_display_driver_is_named_by_parameter_2() -> None:
     assert (culprit["module"], culprit["confidence"]) == ("vmstorfl.sys", "high")
 
 
+def test_a_live_dump_of_a_display_driver_still_names_it() -> None:
+    crash = crash_of(server2019(), 0x117, (POOL, DRIVER_BASE + 0x100, 0, 4), attributes=0x18)
+    culprit = crash["culprit"]
+    assert (culprit["module"], culprit["confidence"]) == ("vmstorfl.sys", "high")
+    assert any("went on running" in line for line in culprit["against"])
+
+
+def test_a_live_dump_that_names_nothing_accuses_nobody() -> None:
+    culprit = crash_of(server2019(), 0x1A8, (0, 0, 0, 0), attributes=0x18)["culprit"]
+    assert (culprit["kind"], culprit["module"]) == ("manual", None)
+
+
 def test_a_blocked_irp_passes_from_class_driver_to_port_driver() -> None:
     machine = server2019()
     device(machine, POOL + 0x3000, POOL + 0x3800, DRIVER_BASE, "\\Driver\\storflt")
