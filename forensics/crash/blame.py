@@ -1,10 +1,10 @@
 """The verdict: evidence in the order of its strength, the first that speaks decides.
 
-1. codes whose nature names no driver (a person, the boot volume, a process); 2. the machine itself (machine checks,
-a flipped bit, an instruction that the processor should have executed, storage that failed, a fault that its
-instruction cannot have made); 3. an object that a parameter names, and after it a live dump as such; 4. the faulting instruction; 5. the driver that raised the bug check itself; 6. the driver that the
-dying kernel wrote into the dump; 7. an address of code in a parameter; 8. the frames of the stack by the policy of
-`policy.py`; 9. nothing: `unknown`.
+1. codes whose nature names no driver (a person, the boot volume, a process); 2. the machine itself (machine checks, a
+flipped bit, an instruction that the processor should have executed, storage that failed, a fault that its instruction
+cannot have made); 3. an object that a parameter names, and after it a live dump as such; 4. the faulting instruction;
+5. the driver that raised the bug check itself; 6. the driver that the dying kernel wrote into the dump; 7. an address
+of code in a parameter; 8. the frames of the stack by the policy of `policy.py`; 9. nothing: `unknown`.
 
 `high`: exact evidence for the driver (or the cause) itself. `medium`: exact evidence for a place, one step of
 interpretation away. `low`: a hint; no driver is ever named above it on a scanned stack. `none`: no driver must be
