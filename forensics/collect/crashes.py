@@ -99,11 +99,14 @@ def _dumps(machine: Machine, facts: Facts) -> list[tuple[FileEntry, str]]:
         if stat is not None and not stat.is_dir:
             found.setdefault(stat.path.lower(), (stat, where))
     for path in folders:
+        damage: list[StopcodeError] = []
         try:
-            listed = machine.windows.files.listdir(path)
+            listed = machine.windows.files.listdir(path, damage)
         except StopcodeError as error:
             machine.gap(facts, path_of("crashes", path), f"the folder cannot be read: {error.message}")
             continue
+        for broken in damage:
+            machine.gap(facts, path_of("crashes", path), f"the folder is damaged: {broken.message}")
         for stat in listed:
             if not stat.is_dir and stat.name.lower().endswith(".dmp"):
                 found.setdefault(stat.path.lower(), (stat, "minidump"))

@@ -78,13 +78,21 @@ def collect(machine: Machine, facts: Facts) -> None:
 
 
 def _listed(machine: Machine, facts: Facts, folder: str) -> Sequence[FileEntry]:
+    damage: list[StopcodeError] = []
     try:
-        listed = machine.windows.files.listdir(folder)
+        listed = machine.windows.files.listdir(folder, damage)
     except StopcodeError as error:
         machine.gap(facts, "/drivers", f"the folder {folder} cannot be read: {error.message}")
         machine.diagnostics.error("drivers.folder-unreadable", f"{folder} cannot be read: {error.message}")
         return []
-    if not listed:
+    for broken in damage:
+        machine.gap(facts, "/drivers", f"the folder {folder} is damaged: {broken.message}")
+        machine.diagnostics.error(
+            "drivers.folder-damaged",
+            f"{len(listed)} entries of {folder} were read, the others cannot be: {broken.message}",
+            source=folder,
+        )
+    if not listed and not damage:
         machine.gap(facts, "/drivers", f"there is no folder {folder}, or nothing in it")
     return listed
 
@@ -106,17 +114,17 @@ def _join(
     candidate = candidates.get(key)
     if candidate is None:
         candidate = _Candidate(path, None)
-        if key.rpartition("\\")[0] == folder and key.endswith(".sys"):
-            if machine.knows_gap("/drivers"):
-                # The folder could not be listed: nobody can say that the file is missing.
-                return
-        else:
+        listed = key.rpartition("\\")[0] == folder and key.endswith(".sys")
+        if not listed or machine.knows_gap("/drivers"):
             try:
                 candidate.stat = machine.windows.files.stat(path)
             except StopcodeError as error:
                 candidate.problem = error.message
             if candidate.stat is not None:
                 candidate.path = candidate.stat.path
+            elif listed:
+                # The folder could not be listed whole: nobody can say that the file is missing.
+                return
         candidates[key] = candidate
     candidate.services.append(service)
 

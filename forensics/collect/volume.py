@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from parsers.bytesource import ByteSource
+from parsers.errors import StopcodeError
 
 __all__ = ["FileEntry", "FileTree", "RegistryHive", "RegistryKey", "RegistryValue", "Windows"]
 
@@ -129,8 +130,12 @@ class FileTree(Protocol):
         """Open a file; raises StopcodeError."""
         ...
 
-    def listdir(self, path: str) -> Sequence[FileEntry]:
-        """Return a folder's entries, none when it is not there; raises StopcodeError."""
+    def listdir(self, path: str, damage: list[StopcodeError] | None = None) -> Sequence[FileEntry]:
+        """Return a folder's entries, none when it is not there; raises StopcodeError.
+
+        With a list in `damage`, what is damaged of the folder itself is put there instead of raised, and what is sound
+        is returned.
+        """
         ...
 
     def glob(self, pattern: str) -> Sequence[FileEntry]:

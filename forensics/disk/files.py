@@ -105,15 +105,21 @@ class NtfsFiles:
         value = times.value if times is not None and times.value is not None else b""
         return size, int.from_bytes(value[8:16], "little") if len(value) >= 16 else 0
 
-    def _listing(self, folder: Record) -> list[DirEntry]:
+    def _listing(self, folder: Record, damage: list[StopcodeError] | None) -> list[DirEntry]:
         kept = self._listings.get(folder.number)
         if kept is None:
-            kept = [
-                entry
-                for entry in self.volume.index(folder).entries()
-                # The root folder lists itself and the volume's own files, which Windows shows nobody.
-                if not entry.dos and record_number(entry.reference) >= _FIRST_FILE
-            ]
+            kept = []
+            try:
+                for entry in self.volume.index(folder).entries():
+                    # The root folder lists itself and the volume's own files, which Windows shows nobody.
+                    if not entry.dos and record_number(entry.reference) >= _FIRST_FILE:
+                        kept.append(entry)
+            except StopcodeError as error:
+                if damage is None:
+                    raise
+                damage.append(error)
+                # Not kept: a name that is missing here may be in the part that cannot be read.
+                return kept
             self._listings[folder.number] = kept
             self._by_name.pop(folder.number, None)
             if len(self._listings) > MAX_FOLDERS_KEPT:
@@ -216,11 +222,15 @@ class NtfsFiles:
         stream = self.volume.stream(record)
         return stream if stream is not None else BytesSource(b"")
 
-    def listdir(self, path: str) -> Sequence[FileEntry]:
+    def listdir(self, path: str, damage: list[StopcodeError] | None = None) -> Sequence[FileEntry]:
         """Return a folder's entries without short names, sorted as the volume has them; none when it is not there.
 
+        Args:
+            path: the folder.
+            damage: told what is damaged in the folder's index; then the entries that can be read are returned.
+
         Raises:
-            FormatError: the folder is damaged.
+            FormatError: the folder is damaged, and nobody is told.
             UnsupportedError: it, or one on the way, is a link.
             ReadError: a place cannot be read.
 
@@ -230,7 +240,7 @@ class NtfsFiles:
             return []
         record, names = found
         prefix = join(names).rstrip("\\")
-        return [_Entry(self, f"{prefix}\\{entry.name}", entry) for entry in self._listing(record)]
+        return [_Entry(self, f"{prefix}\\{entry.name}", entry) for entry in self._listing(record, damage)]
 
     def glob(self, pattern: str) -> Sequence[FileEntry]:
         """Return the entries that match: `*` and `?` within one name.

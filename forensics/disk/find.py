@@ -71,11 +71,12 @@ def candidates(files: FileTree, where: str, index: int) -> list[Candidate]:
     """Return the folders of a volume's root that may be a Windows folder.
 
     Raises:
-        StopcodeError: the root folder cannot be read.
+        StopcodeError: the root folder cannot be read; it is damaged, and what is left of it holds no Windows folder.
 
     """
     found = []
-    for entry in files.listdir("\\"):
+    damage: list[StopcodeError] = []
+    for entry in files.listdir("\\", damage):
         if not entry.is_dir or not entry.name.lower().startswith(_ROOTS):
             continue
         config = f"{entry.path}\\System32\\config"
@@ -84,6 +85,8 @@ def candidates(files: FileTree, where: str, index: int) -> list[Candidate]:
         kernel = int(_is_there(files, f"{entry.path}\\System32\\ntoskrnl.exe"))
         if system or software or kernel:
             found.append(Candidate(where, entry.path, files, system, software, kernel, changed, index))
+    if damage and not found:
+        raise damage[0]
     return found
 
 

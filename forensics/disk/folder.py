@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from forensics.disk.tree import glob, parts_of
 from parsers.bytesource import ByteSource, FileSource
-from parsers.errors import FormatError, ReadError
+from parsers.errors import FormatError, ReadError, StopcodeError
 from parsers.limits import MAX_FOLDER_ENTRIES, MAX_FOLDERS_KEPT
 
 if TYPE_CHECKING:
@@ -145,8 +145,8 @@ class FolderFiles:
         self._opened.append(source)
         return source
 
-    def listdir(self, path: str) -> Sequence[FileEntry]:
-        """Return a folder's entries sorted by name; none when it is not there.
+    def listdir(self, path: str, damage: list[StopcodeError] | None = None) -> Sequence[FileEntry]:
+        """Return a folder's entries sorted by name; none when it is not there. The host gives all of them or none.
 
         Raises:
             ReadError: the folder cannot be read.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from parsers.bytesource import ByteSource, read_exact
-from parsers.errors import FormatError
+from parsers.errors import FormatError, StopcodeError
 from parsers.limits import MAX_FOLDER_ENTRIES, MAX_NTFS_INDEX_DEPTH
 from parsers.ntfs.record import fix_up
 
@@ -136,16 +136,22 @@ class Index:
         """Yield all entries in order, short names among them.
 
         Raises:
-            FormatError: the index is damaged, has a loop or is deeper or longer than is sane.
-            ReadError: a block cannot be read.
+            FormatError: behind the sound ones: blocks are damaged, cannot be read, form a loop or go deeper than is
+                sane; at once: the folder is longer than is sane.
 
         """
         seen: set[int] = set()
+        damaged: list[StopcodeError] = []
         stack = [self._node(self._root, _ROOT_HEADER, 0)]
         pending: list[DirEntry | None] = []
         count = 0
         while stack:
-            found = next(stack[-1], None)
+            try:
+                found = next(stack[-1], None)
+            except StopcodeError as error:
+                # The rest of this block; what lies beside it goes on.
+                damaged.append(error)
+                found = None
             if found is None:
                 stack.pop()
                 if pending and (entry := pending.pop()) is not None:
@@ -159,11 +165,21 @@ class Index:
                 if entry is not None:
                     yield entry
                 continue
-            if below in seen or len(stack) > MAX_NTFS_INDEX_DEPTH:
-                raise FormatError("NTFS", "the blocks of a folder's index form a loop", found=below)
-            seen.add(below)
+            try:
+                if below in seen or len(stack) > MAX_NTFS_INDEX_DEPTH:
+                    raise FormatError("NTFS", "the blocks of a folder's index form a loop", found=below)
+                seen.add(below)
+                stack.append(self._block(below))
+            except StopcodeError as error:
+                damaged.append(error)
+                if entry is not None:
+                    yield entry
+                continue
             pending.append(entry)
-            stack.append(self._block(below))
+        if damaged:
+            raise FormatError(
+                "NTFS", f"{len(damaged)} blocks of a folder's index cannot be read: {damaged[0].message}"
+            ) from damaged[0]
 
     def find(self, name: bytes, fold: Callable[[bytes], bytes]) -> DirEntry | None:
         """Return the entry of a name, or None when it is not there; reads one block a level.

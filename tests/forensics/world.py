@@ -142,10 +142,12 @@ class FakeFiles:
             raise data
         return BytesSource(data)
 
-    def listdir(self, path: str) -> list[FakeStat]:
+    def listdir(self, path: str, damage: list[StopcodeError] | None = None) -> list[FakeStat]:
         found = self._files.get(path.lower())
         if found is not None and isinstance(found[1], StopcodeError):
-            raise found[1]
+            if damage is None:
+                raise found[1]
+            damage.append(found[1])
         lower = path.lower() + "\\"
         return [
             self._stat(*item)

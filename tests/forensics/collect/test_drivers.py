@@ -157,6 +157,19 @@ def test_drivers_are_read_though_the_system_hive_is_zeroed() -> None:
     assert "/drivers" not in gaps(facts)
 
 
+def test_of_a_damaged_folder_the_sound_entries_are_used_and_no_driver_is_missing() -> None:
+    gone = {r"ControlSet001\Services\gone": {"Type": 1, "Start": 0, "ImagePath": r"System32\drivers\gone.sys"}}
+    files = {DRIVERS: FormatError("NTFS", "index damaged"), rf"{DRIVERS}\vmstorfl.sys": pe_file()}
+    facts, diagnostics = scan(system={**STORFLT, **gone}, files=files)
+    driver = named(facts["drivers"], "vmstorfl.sys", "file")
+    assert (driver["version"], driver["service"], driver["start"]) == ("10.0.17763.771", "storflt", "boot")
+    assert [driver["file"] for driver in facts["drivers"]] == ["vmstorfl.sys"]
+    assert "index damaged" in gaps(facts)["/drivers"]
+    assert facts["boot"]["driver_missing"] == []
+    assert "/boot/driver_missing" in gaps(facts)
+    assert [item.code for item in diagnostics.items if item.code.startswith("drivers.")] == ["drivers.folder-damaged"]
+
+
 def test_a_folder_that_cannot_be_listed_makes_no_driver_missing() -> None:
     facts, _ = scan(system=STORFLT, files={DRIVERS: FormatError("NTFS", "index damaged")})
     assert "index damaged" in gaps(facts)["/drivers"]

@@ -15,7 +15,7 @@ from forensics.disk import tree
 from forensics.disk.files import NtfsFiles
 from forensics.disk.folder import FolderFiles
 from parsers.bytesource import FileSource
-from parsers.errors import FormatError, ReadError, UnsupportedError
+from parsers.errors import FormatError, ReadError, StopcodeError, UnsupportedError
 from parsers.ntfs import NtfsVolume
 from tests.forensics.disk.ntfs_disks import ntfs_volume, run, write_tree
 from tests.parsers.ntfs.volumes import Patched, at, record_of, sized, taken_apart
@@ -271,3 +271,30 @@ def test_short_names_lead_to_the_file_with_its_long_name(place: Path) -> None:
     entry = files.stat("\\Windows\\System32\\drivers\\wdf01~00.sys")
     assert entry is not None
     assert entry.path == "\\Windows\\System32\\drivers\\Wdf01000.sys"
+
+
+@made
+def test_of_a_damaged_folder_the_sound_entries_are_given_to_whoever_asks_for_the_damage(tmp_path: Path) -> None:
+    place = ntfs_volume(tmp_path / "v.img", {f"Windows/driver number {i:03}.sys": b"MZ" for i in range(200)}, mib=16)
+    raw = place.read_bytes()
+    name = "7.sys".encode("utf-16-le")
+    blocks = [o for o in range(0, len(raw), 4096) if raw[o : o + 4] == b"INDX" and name in raw[o : o + 4096]]
+    files = NtfsFiles(NtfsVolume(Patched(place, {blocks[0] + 510: b"\x99\x99"})))
+    with pytest.raises(FormatError, match="torn"):
+        files.listdir("\\Windows")
+    for _again in range(2):
+        damage: list[StopcodeError] = []
+        listed = files.listdir("\\Windows", damage)
+        assert 100 < len(listed) < 200
+        assert len(damage) == 1
+    # What is in the lost part is not said to be missing, and what is in the others is found.
+    names = {entry.name for entry in listed}
+    for number in range(200):
+        name = f"driver number {number:03}.sys"
+        if name in names:
+            assert files.stat(f"\\Windows\\{name}") is not None
+        else:
+            with pytest.raises(FormatError):
+                files.stat(f"\\Windows\\{name}")
+    with pytest.raises(FormatError):
+        files.glob("\\Windows\\*.sys")

@@ -305,18 +305,50 @@ def test_the_root_of_an_index_that_claims_clusters_and_any_size_is_refused(volum
         hostile.index(at(hostile, "/drivers"))
 
 
+def listed(ntfs: NtfsVolume, folder: int) -> tuple[list[str], FormatError | None]:
+    """The names that a folder's index gives, and what it raised behind them."""
+    names: list[str] = []
+    try:
+        names.extend(entry.name for entry in ntfs.index(ntfs.record(folder)).entries())
+    except FormatError as error:
+        return names, error
+    return names, None
+
+
 @made
 def test_a_damaged_block_of_a_folder_is_an_error_and_not_a_shorter_folder(volume: Path) -> None:
     raw = volume.read_bytes()
     blocks = [place for place in (match.start() for match in re.finditer(b"INDX", raw)) if not place % 4096]
     ntfs = opened(volume, {blocks[-1] + 510: b"\x99\x99"})
+    whole = opened(volume)
     errors = 0
-    for folder in (ROOT, at(opened(volume), "/drivers").number):
-        try:
-            list(ntfs.index(ntfs.record(folder)).entries())
-        except FormatError:
-            errors += 1
+    for folder in (ROOT, at(whole, "/drivers").number):
+        names = [entry.name for entry in whole.index(whole.record(folder)).entries()]
+        sound, error = listed(ntfs, folder)
+        if error is None:
+            assert sound == names
+            continue
+        errors += 1
+        assert "1 blocks" in error.message
+        # One block is lost, and what stands in the others is not.
+        assert 0 < len(names) - len(sound) < 60
+        assert [name for name in names if name in set(sound)] == sound
     assert errors == 1
+
+
+@made
+def test_each_damaged_block_of_a_folder_costs_its_own_entries_alone(volume: Path) -> None:
+    raw = volume.read_bytes()
+    whole = opened(volume)
+    drivers = at(whole, "/drivers").number
+    names = {entry.name for entry in whole.index(whole.record(drivers)).entries()}
+    lost: list[set[str]] = []
+    for place in (match.start() for match in re.finditer(b"INDX", raw)):
+        ntfs = opened(volume, {place + 510: b"\x99\x99"})
+        lost.append(names - set(listed(ntfs, drivers)[0]))
+    small = sorted(filter(None, lost), key=len)
+    assert len(small) > 3
+    assert sum(len(part) for part in small[:-1]) == len(set().union(*small[:-1]))
 
 
 @made
