@@ -1,7 +1,7 @@
 """The ARM64 unwinder against execution: real functions of MSVC's, run in an emulator, at every instruction.
 
-A run over 250 functions of each of these files gave 42,000 points without one that was wrong; the only differences are
-inside MSVC's stack cookie helpers, which return with another stack pointer than they were called with.
+A run over 900 functions of each of these files and of lxml's etree gave 90,926 points without one that was wrong, but
+for 48 inside MSVC's stack cookie helpers, which return with another stack pointer than they were called with.
 """
 
 from __future__ import annotations
