@@ -41,8 +41,8 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
             except (StopcodeError, OSError) as error:
                 if len(paths) == 1:
                     raise
-                if isinstance(error, OSError) and not error.filename:
-                    raise
+                if not (isinstance(error, StopcodeError) or error.filename):
+                    raise  # of the system, and about no file: stdout
                 codes.append(Exit.UNREADABLE)
                 told = error if isinstance(error, StopcodeError) else StopcodeError(error.strerror or str(error))
                 for line in error_lines(told, path):

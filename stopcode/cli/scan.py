@@ -59,7 +59,8 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
                 codes.append(Exit.INTERRUPTED)
                 break
             except (StopcodeError, OSError) as error:
-                if len(images) == 1 or (isinstance(error, OSError) and not error.filename):
+                # An error of the system that names no file is about stdout: no input is to blame.
+                if len(images) == 1 or not (isinstance(error, StopcodeError) or error.filename):
                     raise
                 told = error if isinstance(error, StopcodeError) else StopcodeError(error.strerror or str(error))
                 for line in error_lines(told, image):
