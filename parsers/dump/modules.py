@@ -231,10 +231,10 @@ def walk_modules(memory: Memory, head: int, build: int, diagnostics: Diagnostics
         return modules
     while at != head:
         if at in seen:
-            diagnostics.warning("dump.modules-cycle", f"the list of loaded modules runs in a circle at {at:#x}")
+            diagnostics.error("dump.modules-cycle", f"the list of loaded modules runs in a circle at {at:#x}")
             break
         if len(modules) >= MAX_LOADED_MODULES:
-            diagnostics.warning(
+            diagnostics.error(
                 "dump.modules-endless", f"the list of loaded modules has over {MAX_LOADED_MODULES} rows"
             )
             break
