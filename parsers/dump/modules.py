@@ -234,9 +234,7 @@ def walk_modules(memory: Memory, head: int, build: int, diagnostics: Diagnostics
             diagnostics.error("dump.modules-cycle", f"the list of loaded modules runs in a circle at {at:#x}")
             break
         if len(modules) >= MAX_LOADED_MODULES:
-            diagnostics.error(
-                "dump.modules-endless", f"the list of loaded modules has over {MAX_LOADED_MODULES} rows"
-            )
+            diagnostics.error("dump.modules-endless", f"the list of loaded modules has over {MAX_LOADED_MODULES} rows")
             break
         seen.add(at)
         try:
