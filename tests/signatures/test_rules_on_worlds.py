@@ -176,7 +176,7 @@ def test_unfinished_servicing_is_told_by_a_real_log_with_two_ends_without_warnin
 @pytest.mark.realdata
 @pytest.mark.parametrize(
     ("log", "build", "controller"),
-    [("logs/ws2016-dc", 14393, True), ("logs/win10-1803-vss", 17134, False), ("logs/ws2008r2-dc", 7601, True)],
+    [("logs/ws2016-dc", 14393, True), ("logs/win10-1703", 15063, False), ("logs/ws2008r2-dc", 7601, True)],
 )
 def test_updates_that_wait_on_a_machine_with_a_healthy_log_are_no_finding(
     unpacked: Callable[[str], Path], log: str, build: int, controller: bool
@@ -192,3 +192,16 @@ def test_updates_that_wait_on_a_machine_with_a_healthy_log_are_no_finding(
         )
         == {}
     )
+
+
+@pytest.mark.realdata
+def test_updates_that_wait_on_a_machine_whose_log_lost_events_are_suspected(unpacked: Callable[[str], Path]) -> None:
+    # Records 1156 to 1417 of this real log are nowhere: the one that the rule asks for may have been among them.
+    data = unpacked("logs/win10-1803-vss/System.evtx").read_bytes()
+    facts, _ = scan(wants=Wants(), files={LOG: data})
+    assert states(
+        system={r"ControlSet001\Control\ProductOptions": {"ProductType": "WinNT"}},
+        software={**software(17134, 693), CBS_PACKAGE: {"CurrentState": 96}},
+        files={LOG: data, PENDING: b"<POQ/>", rf"{DRIVERS}\x.sys": OLD},
+        times={PENDING: filetime(facts["boot"]["last_boot"].rstrip("Z"))},
+    ) == {"servicing-unfinished": "suspected"}
