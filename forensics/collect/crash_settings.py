@@ -57,8 +57,6 @@ def _convert(machine: Machine, field: str, found: Found) -> str | bool | list[st
     if field in ("dump_file", "minidump_dir", "dedicated_dump_file"):
         return found.text()
     number = found.number()
-    if number is None:
-        return None
     if field != "enabled":
         return number != 0
     if number == 1:

@@ -27,6 +27,8 @@ def clip(text: str, limit: int = MAX_REGISTRY_TEXT) -> str:
 class Found:
     """A registry value and where it stands.
 
+    A value of another type than its reader expects is damage: Windows does not take a text for a number either.
+
     Attributes:
         value: the value.
         source: for the facts.
@@ -37,23 +39,38 @@ class Found:
     source: Source
 
     def text(self) -> str | None:
-        """Return the data as text; None when it is not REG_SZ or REG_EXPAND_SZ, or empty."""
+        """Return the data as text, None when it is empty; raises FormatError when it is no text."""
         data = self.value.decoded()
-        return clip(data) or None if isinstance(data, str) else None
+        if not isinstance(data, str):
+            raise self.mistyped("a text")
+        return clip(data) or None
 
-    def number(self) -> int | None:
-        """Return the data as a number; None when it is not a REG_DWORD or REG_QWORD."""
+    def number(self) -> int:
+        """Return the data as a number; raises FormatError when it is none."""
         data = self.value.decoded()
-        return data if isinstance(data, int) else None
+        if not isinstance(data, int):
+            raise self.mistyped("a number")
+        return data
 
     def strings(self) -> list[str]:
-        """Return the data as a list of texts without empty ones; a REG_SZ counts as a list of one."""
+        """Return the data as a list of texts without empty ones; a REG_SZ counts as a list of one.
+
+        Raises:
+            FormatError: it is neither a list of texts nor a text.
+
+        """
         data = self.value.decoded()
         if isinstance(data, str):
             data = [data]
         if not isinstance(data, list):
-            return []
+            raise self.mistyped("a list of texts")
         return [text for text in (clip(item) for item in data) if text]
+
+    def mistyped(self, wanted: str) -> FormatError:
+        """Return the error that says that the value is of another type."""
+        return FormatError(
+            "regf", f"the value {self.value.name} is {self.value.type_name}, not {wanted}", offset=self.value.offset
+        )
 
     def filetime(self) -> int:
         """Return the data as a FILETIME (8 bytes, or a REG_QWORD); 0 when it is none."""

@@ -11,17 +11,20 @@ Source of the numbers: MicrosoftDocs/windows-driver-docs: inf-addservice-directi
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar
 
 from forensics.collect.hardware import current_hardware
-from forensics.collect.machine import Machine, clip
+from forensics.collect.machine import Found, Machine
 from forensics.collect.volume import RegistryKey
 from forensics.facts import Facts, ServiceFact, path_of, source
-from parsers.errors import StopcodeError
+from parsers.errors import FormatError, StopcodeError
 from parsers.limits import MAX_SERVICES
 
 __all__ = ["DRIVER_TYPES", "collect", "image_file"]
 
+_Read = TypeVar("_Read")
+_Word = TypeVar("_Word", bound=str)
 StartWord = Literal["boot", "system", "auto", "demand", "disabled"]
 _START: dict[int, StartWord] = {0: "boot", 1: "system", 2: "auto", 3: "demand", 4: "disabled"}
 _ERROR_CONTROL: dict[int, Literal["ignore", "normal", "severe", "critical"]] = {
@@ -117,58 +120,77 @@ class _Values:
         self._machine = machine
         self._facts = facts
         self._item = path_of("services", key.name)
+        self._source = source("key", key.name)
         self._values = {value.name.lower(): value for value in key.values()}
 
-    def get(self, name: str, *fields: str) -> int | str | list[str] | bytes | None:
-        """Return a value's data, or None when it is not there or damaged; `fields` are what it gives."""
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def _get(self, convert: Callable[[Found], _Read | None], name: str, fields: tuple[str, ...]) -> _Read | None:
+        """Return what a value tells, or None when it is not there or damaged; `fields` are what it gives."""
         value = self._values.get(name)
         if value is None:
             return None
         try:
-            return value.decoded()
+            return convert(Found(value, self._source))
         except StopcodeError as error:
             self._machine.gaps(self._facts, self._item, fields, error.message)
             return None
 
     def text(self, name: str, *fields: str) -> str | None:
         """Return a text that is not empty, or None."""
-        data = self.get(name, *fields)
-        return (clip(data) or None) if isinstance(data, str) else None
+        return self._get(Found.text, name, fields)
 
-    def number(self, name: str, *fields: str) -> int:
-        """Return a number, or -1."""
-        data = self.get(name, *fields)
-        return data if isinstance(data, int) else -1
+    def texts(self, name: str, *fields: str) -> list[str]:
+        """Return a list of texts."""
+        return self._get(Found.strings, name, fields) or []
+
+    def number(self, name: str, *fields: str) -> int | None:
+        """Return a number, or None."""
+        return self._get(Found.number, name, fields)
+
+    def word(self, words: Mapping[int, _Word], name: str, *fields: str) -> _Word | None:
+        """Return the word for a number, or None."""
+
+        def read(found: Found) -> _Word:
+            number = found.number()
+            word = words.get(number)
+            if word is None:
+                raise FormatError("regf", f"the value {found.value.name} is {number}, which means nothing")
+            return word
+
+        return self._get(read, name, fields)
 
 
 def _service(machine: Machine, facts: Facts, key: RegistryKey, path: str, hardware: int | None) -> ServiceFact:
     values = _Values(machine, facts, key)
     number = values.number("type", "type")
-    kind = _TYPE.get(number & ~_INTERACTIVE, "other") if number >= 0 else None
-    raw = _START.get(values.number("start", "start", "start_raw"))
+    kind = _TYPE.get(number & ~_INTERACTIVE, "other") if number is not None else None
+    raw = values.word(_START, "start", "start", "start_raw")
     override = _override(key, hardware)
+    if number is not None and "start" not in values:
+        # No service of the real hives has the one without the other.
+        machine.gaps(facts, path_of("services", key.name), ("start", "start_raw"), "it has a type and no start type")
     image_path = values.text("imagepath", "image", "image_path")
     image = None
     if image_path is not None:
         image = image_file(image_path).rpartition("\\")[2].lower()
     elif kind in DRIVER_TYPES and not machine.knows_gap(path_of("services", key.name, "image_path")):
         image = f"{key.name.lower()}.sys"
-    tag = values.number("tag", "tag")
-    depends = values.get("dependonservice", "depends_on")
-    listed = [name for name in (clip(item) for item in depends) if name] if isinstance(depends, list) else None
     fields: dict[str, Any] = {
         "name": key.name,
-        "display": values.text("displayname", "display"),
+        # Some services of Windows keep theirs as a list of one.
+        "display": next(iter(values.texts("displayname", "display")), None),
         "type": kind,
         "start": override or raw,
         "start_raw": raw,
         "start_override": True if override is not None else None,
-        "error_control": _ERROR_CONTROL.get(values.number("errorcontrol", "error_control")),
+        "error_control": values.word(_ERROR_CONTROL, "errorcontrol", "error_control"),
         "image": image,
         "image_path": image_path,
         "group": values.text("group", "group"),
-        "tag": tag if tag >= 0 else None,
-        "depends_on": listed or None,
+        "tag": values.number("tag", "tag"),
+        "depends_on": values.texts("dependonservice", "depends_on") or None,
         "account": values.text("objectname", "account"),
         "source": source("key", path, offset=key.offset),
     }

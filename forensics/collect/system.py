@@ -12,17 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from forensics.collect.hardware import current_hardware
 from forensics.collect.machine import Found, Machine
 from forensics.collect.pe_facts import PeFacts, read_pe
 from forensics.facts import Facts, Source, filetime_to_iso, source
-from parsers.errors import StopcodeError
+from parsers.errors import FormatError, StopcodeError
 from parsers.version import Version
 from parsers.windows_builds import lookup
 
 __all__ = ["collect"]
+
+_Read = TypeVar("_Read")
 
 _VERSION_KEY = r"Microsoft\Windows NT\CurrentVersion"
 _SOFTWARE_FIELDS = (
@@ -69,16 +71,18 @@ class _Fields:
     def take(self, field: str, convert: Callable[[Found], Any], path: str, *names: str) -> Any:
         """Set a field from the first of the named values; return what was set, or None."""
         found = self.find(field, path, *names)
-        if found is None:
-            return None
+        value = self.read(field, convert, found)
+        if found is not None and value is not None:
+            self.put(field, value, found.source)
+        return value
+
+    def read(self, field: str, convert: Callable[[Found], _Read | None], found: Found | None) -> _Read | None:
+        """Return what a value tells, None when it is not there or damaged; damage becomes the field's gap."""
         try:
-            value = convert(found)
+            return convert(found) if found is not None else None
         except StopcodeError as error:
             self.machine.gap(self.facts, f"/system/{field}", error.message)
             return None
-        if value is not None:
-            self.put(field, value, found.source)
-        return value
 
     def require(self, field: str, reason: str) -> None:
         """Make a gap of a field that every Windows has and that was not found."""
@@ -136,10 +140,11 @@ def _software(fields: _Fields, kernel: PeFacts | None) -> None:
     machine = fields.machine
     build = fields.take("build", _number_text, _VERSION_KEY, "CurrentBuildNumber", "CurrentBuild")
     other = fields.find("build", _VERSION_KEY, "CurrentBuild")
-    if build is not None and other is not None and _number_text(other) not in (build, None):
+    second = fields.read("build", _number_text, other)
+    if build is not None and second not in (build, None):
         machine.diagnostics.warning(
             "system.build-contradicts",
-            f"CurrentBuildNumber says {build}, CurrentBuild says {other.text()}; the first is taken",
+            f"CurrentBuildNumber says {build}, CurrentBuild says {second}; the first is taken",
             source=f"SOFTWARE\\{_VERSION_KEY}",
         )
     fields.require("build", "SOFTWARE holds no CurrentBuildNumber")
@@ -148,6 +153,7 @@ def _software(fields: _Fields, kernel: PeFacts | None) -> None:
         fields.require("ubr", "SOFTWARE holds no UBR, which every Windows 10 and later has")
     edition = fields.take("edition", Found.text, _VERSION_KEY, "EditionID")
     fields.take("installation", lambda found: _installation(found, edition), _VERSION_KEY, "InstallationType")
+    fields.require("installation", "SOFTWARE holds no InstallationType, which every Windows since Vista has")
     fields.take("product", lambda found: _product(found, build), _VERSION_KEY, "ProductName")
     fields.take("display_version", Found.text, _VERSION_KEY, "DisplayVersion", "ReleaseId")
     fields.take("installed_at", _unix_time, _VERSION_KEY, "InstallDate")
@@ -166,6 +172,14 @@ def _installation(found: Found, edition: str | None) -> str | None:
     if edition is not None and edition.lower().startswith("serverazurestackhci"):
         return "azure-local"
     return _INSTALLATION.get(text.lower(), "other")
+
+
+def _role(found: Found) -> str:
+    text = found.text()
+    role = _ROLE.get((text or "").lower())
+    if role is None:
+        raise FormatError("regf", f"ProductType is {text!r}, which means nothing", offset=found.value.offset)
+    return role
 
 
 def _product(found: Found, build: int | None) -> str | None:
@@ -202,11 +216,11 @@ def _major_minor(fields: _Fields) -> tuple[int, int]:
     numbers = []
     for name in ("CurrentMajorVersionNumber", "CurrentMinorVersionNumber"):
         found = fields.find("version", _VERSION_KEY, name)
-        numbers.append(found.number() if found is not None else None)
+        numbers.append(fields.read("version", Found.number, found))
     if numbers[0] is not None and numbers[1] is not None:
         return numbers[0] & 0xFFFF, numbers[1] & 0xFFFF
     found = fields.find("version", _VERSION_KEY, "CurrentVersion")
-    text = found.text() if found is not None else None
+    text = fields.read("version", Found.text, found)
     try:
         version = Version.parse(f"{text}.0.0")
     except ValueError:
@@ -245,7 +259,7 @@ def _system(fields: _Fields) -> None:
         fields.take("domain", Found.text, tcpip, "Domain")
     fields.take(
         "role",
-        lambda found: _ROLE.get((found.text() or "").lower()),
+        _role,
         machine.current(r"Control\ProductOptions"),
         "ProductType",
     )

@@ -8,7 +8,7 @@ from forensics.collect.services import image_file
 from forensics.facts import ServiceFact
 from parsers.errors import FormatError
 from parsers.limits import MAX_SERVICES
-from tests.forensics.world import FakeKey, gaps, named, scan
+from tests.forensics.world import Data, FakeKey, gaps, named, scan
 
 SERVICES = "ControlSet001\\Services\\"
 
@@ -66,6 +66,42 @@ def test_numbers_that_mean_nothing_are_left_out() -> None:
     facts, _ = scan(system={SERVICES + "a": {"Type": 0x4000, "Start": 9, "ErrorControl": 77}})
     assert facts["services"][0]["type"] == "other"
     assert not {"start", "start_raw", "error_control"} & set(facts["services"][0])
+
+
+@pytest.mark.parametrize(
+    ("values", "fields"),
+    [
+        ({"Start": "0"}, {"start", "start_raw"}),
+        ({"Start": b"\0\0\0\0"}, {"start", "start_raw"}),
+        ({"Start": 0x40}, {"start", "start_raw"}),
+        ({"Type": "1"}, {"type"}),
+        ({"ErrorControl": 77}, {"error_control"}),
+        ({"ImagePath": b"S\0y\0s\0"}, {"image", "image_path"}),
+        ({"Group": 5}, {"group"}),
+        ({"ObjectName": ["a"]}, {"account"}),
+        ({"DependOnService": 3}, {"depends_on"}),
+        ({"Tag": "x"}, {"tag"}),
+    ],
+)
+def test_a_value_of_a_type_or_number_that_cannot_be_is_damage_and_not_missing(
+    values: dict[str, Data], fields: set[str]
+) -> None:
+    whole: dict[str, Data] = {"Type": 1, "Start": 0, "ImagePath": "System32\\drivers\\a.sys"}
+    facts, _ = scan(system={SERVICES + "a": {**whole, **values}})
+    told = {path for path in gaps(facts) if path.startswith("/services/a/")}
+    assert told == {f"/services/a/{name}" for name in fields}
+    assert not fields & set(named(facts["services"], "a", "name"))
+
+
+def test_a_service_with_a_type_and_no_start_type_is_damaged() -> None:
+    facts, _ = scan(system={SERVICES + "a": {"Type": 1}, SERVICES + "b": {"Other": 1}})
+    assert {"/services/a/start", "/services/a/start_raw"} <= set(gaps(facts))
+    assert not any(path.startswith("/services/b") for path in gaps(facts))
+
+
+def test_a_display_name_may_be_a_list_of_one() -> None:
+    facts, _ = scan(system={SERVICES + "a": {"DisplayName": ["one", ""]}})
+    assert named(facts["services"], "a", "name")["display"] == "one"
 
 
 def test_an_interactive_service_is_of_its_kind() -> None:

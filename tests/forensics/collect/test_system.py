@@ -201,3 +201,33 @@ def test_the_disk_is_as_of_the_newest_time_on_it() -> None:
 
 def test_the_same_world_gives_the_same_document() -> None:
     assert scan(system=SELECT) == scan(system=SELECT)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [
+        ("UBR", "1757", "ubr"),
+        ("InstallationType", 3, "installation"),
+        ("EditionID", b"S\0", "edition"),
+        ("ProductName", ["Windows"], "product"),
+        ("InstallDate", "yesterday", "installed_at"),
+        ("CurrentMajorVersionNumber", "10", "version"),
+    ],
+)
+def test_a_value_of_another_type_is_damage_of_its_field_alone(name: str, value: Data, field: str) -> None:
+    facts, _ = scan(software=software(**{name: value}))
+    assert {path for path in gaps(facts) if path.startswith("/system/")} >= {f"/system/{field}"}
+    assert facts["system"]["build"] == 17763
+
+
+def test_a_damaged_second_build_number_costs_nothing_but_the_comparison() -> None:
+    facts, diagnostics = scan(software=software(CurrentBuild=DAMAGE))
+    assert facts["system"]["build"] == 17763
+    assert facts["system"]["ubr"] == 1757
+    assert not [item for item in diagnostics.items if item.code == "collect.failed"]
+
+
+def test_an_installation_without_its_type_is_unknown_and_not_another() -> None:
+    current = {name: value for name, value in software()[CURRENT].items() if name != "InstallationType"}
+    facts, _ = scan(software={**SERVER_2019, CURRENT: current})  # type: ignore[dict-item]
+    assert "/system/installation" in gaps(facts)
