@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from samples.containers import FORMATS
+from stopcode.scan import scan
+from tests.forensics.disk.images import qemu_img
+from tests.forensics.disk.test_foreign import e01, write_e01
 from tests.truth.program import stopcode
 
 pytestmark = pytest.mark.peer("qemu-img")
@@ -69,3 +72,65 @@ def test_the_same_disk_gives_the_same_document_and_stays_as_it_was(
     assert compared(document) == wanted
     assert document["source"]["kind"].lower() in (kind, suffix.rpartition(".")[2])
     assert before is None or state() == before
+
+
+# -- containers of a smaller disk, for which no program or no patience is at hand --------------------------------------
+
+
+def as_e01(raw: Path, folder: Path) -> Path:
+    return write_e01(folder, e01(raw.read_bytes(), segments=3))
+
+
+def as_parts(raw: Path, folder: Path) -> Path:
+    data = raw.read_bytes()
+    cut = len(data) // 3
+    for number, part in enumerate((data[:cut], data[cut : 2 * cut], data[2 * cut :]), 1):
+        (folder / f"disk.{number:03}").write_bytes(part)
+    return folder / "disk.001"
+
+
+def as_flat_vmdk(raw: Path, folder: Path) -> Path:
+    qemu_img("convert", "-O", "vmdk", "-o", "subformat=twoGbMaxExtentFlat", raw, folder / "disk.vmdk")
+    return folder / "disk.vmdk"
+
+
+def as_stream_vmdk(raw: Path, folder: Path) -> Path:
+    qemu_img("convert", "-O", "vmdk", "-o", "subformat=streamOptimized", raw, folder / "disk.vmdk")
+    return folder / "disk.vmdk"
+
+
+def as_packed_qcow2(raw: Path, folder: Path) -> Path:
+    qemu_img("convert", "-c", "-O", "qcow2", raw, folder / "disk.qcow2")
+    return folder / "disk.qcow2"
+
+
+def as_overlay(raw: Path, folder: Path) -> Path:
+    """A QCOW2 that holds nothing yet, over a VHDX."""
+    qemu_img("convert", "-O", "vhdx", raw, folder / "base.vhdx")
+    qemu_img("create", "-f", "qcow2", "-b", "base.vhdx", "-F", "vhdx", folder / "disk.qcow2")
+    return folder / "disk.qcow2"
+
+
+def as_fixed_vhdx(raw: Path, folder: Path) -> Path:
+    qemu_img("convert", "-O", "vhdx", "-o", "subformat=fixed", raw, folder / "disk.vhdx")
+    return folder / "disk.vhdx"
+
+
+MORE = {
+    "E01": as_e01, "raw": as_parts, "VMDK, flat": as_flat_vmdk, "VMDK, stream": as_stream_vmdk,
+    "QCOW2, compressed": as_packed_qcow2, "QCOW2, overlay": as_overlay, "VHDX, fixed": as_fixed_vhdx,
+}  # fmt: skip
+
+
+@pytest.mark.realdata
+@pytest.mark.peer("mkntfs", "wimlib-imagex")
+@pytest.mark.parametrize("name", MORE)
+def test_a_disk_of_real_parts_is_the_same_machine_in_every_other_container(
+    disk: Callable[[str], Path], report_of: Callable[[str], Any], tmp_path: Path, name: str
+) -> None:
+    other = MORE[name](disk("win81"), tmp_path)
+    before = sorted((path.name, path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.iterdir())
+    report: Any = scan(str(other))
+    assert report["source"]["kind"] == name.partition(",")[0]
+    assert compared(json.loads(json.dumps(report))) == compared(json.loads(json.dumps(report_of("win81"))))
+    assert sorted((path.name, path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.iterdir()) == before
