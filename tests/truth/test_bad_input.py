@@ -112,6 +112,19 @@ def test_a_vhdx_cut_in_its_data_tells_what_is_left(built: Give, tmp_path: Path, 
     assert report["verdict"]["state"] in ("exposed", "suspected")
 
 
+def test_a_cut_that_took_the_culprits_file_does_not_deny_the_known_problem(built: Give, tmp_path: Path) -> None:
+    whole = built("ws2019-failed.vhdx")
+    cut = tmp_path / "cut.vhdx"
+    with whole.open("rb") as file:
+        cut.write_bytes(file.read(whole.stat().st_size // 2))
+    report = partial(stopcode("scan", "-o", "json", cut), "container.truncated")
+    sentence = report["verdict"]["sentence"]
+    assert "crashed on 2021-03-10 02:14:26 UTC" in sentence
+    assert "the culprit is vmstorfl.sys" in sentence
+    assert "No known problem" not in sentence
+    assert [(finding["rule"], finding["state"]) for finding in report["findings"]] == [("vmstorfl", "suspected")]
+
+
 # -- a zeroed hive ----------------------------------------------------------------------------------------------------
 
 
