@@ -8,12 +8,13 @@ measurement on real triage dumps.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from parsers.bytesource import ByteSource
 from parsers.limits import MAX_SECONDARY_BLOBS
 
-__all__ = ["REPORTED_BUILD_TAG", "SecondaryBlob", "guid_text", "read_reported_build", "read_secondary"]
+__all__ = ["REPORTED_BUILD_TAG", "SecondaryBlob", "guid_text", "read_reported_build", "read_secondary", "secondary_end"]
 
 #: The kernel's blob that names the build Windows displays (inferred: it agrees in 30 of 30 real dumps).
 REPORTED_BUILD_TAG = "2b88b710-1c93-4f7c-b06c-655ecc50decc"
@@ -46,22 +47,33 @@ def guid_text(raw: bytes) -> str:
 
 def read_secondary(source: ByteSource, offset: int) -> list[SecondaryBlob]:
     """Return the blobs of the chain at a file offset; empty when there is none; ends where the chain breaks."""
+    return [blob for blob, _end in _chain(source, offset)]
+
+
+def secondary_end(source: ByteSource, offset: int) -> int:
+    """Return the file offset behind the chain that begins at one; that offset itself when no blob is there."""
+    end = offset
+    for _blob, end in _chain(source, offset):
+        pass
+    return end
+
+
+def _chain(source: ByteSource, offset: int) -> Iterator[tuple[SecondaryBlob, int]]:
+    """Yield each blob with the file offset behind it and its padding."""
     head = source.read_at(offset, _FILE_HEADER.size)
     if len(head) < _FILE_HEADER.size or head[:8] != b"DumpBlob" or head[8:12] != b"\x10\0\0\0":
-        return []
+        return
     at = offset + _FILE_HEADER.size
-    blobs: list[SecondaryBlob] = []
-    while len(blobs) < MAX_SECONDARY_BLOBS:
+    for _ in range(MAX_SECONDARY_BLOBS):
         raw = source.read_at(at, _BLOB_HEADER.size)
         if len(raw) < _BLOB_HEADER.size:
-            break
+            return
         size, tag, length, before, after = _BLOB_HEADER.unpack(raw)
         data_at = at + size + before
         if size != _BLOB_HEADER.size or data_at + length > source.size:
-            break
-        blobs.append(SecondaryBlob(guid_text(tag), data_at, length))
+            return
         at = data_at + length + after
-    return blobs
+        yield SecondaryBlob(guid_text(tag), data_at, length), at
 
 
 def read_reported_build(source: ByteSource, blobs: list[SecondaryBlob]) -> int | None:
