@@ -11,7 +11,7 @@ from typing import Protocol
 from parsers.bytesource import ByteSource
 from parsers.errors import StopcodeError
 
-__all__ = ["FileEntry", "FileTree", "RegistryHive", "RegistryKey", "RegistryValue", "Windows"]
+__all__ = ["FileEntry", "FileTree", "OtherVolume", "RegistryHive", "RegistryKey", "RegistryValue", "Windows"]
 
 
 class RegistryValue(Protocol):
@@ -143,6 +143,25 @@ class FileTree(Protocol):
         ...
 
 
+class OtherVolume(Protocol):
+    """A volume of the same image beside that with the Windows folder."""
+
+    @property
+    def name(self) -> str:
+        """Its drive ("D:") where the registry names one, else "volume 2" by its place on the disk."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """Its label; "" for none."""
+        ...
+
+    @property
+    def files(self) -> FileTree:
+        """Its files."""
+        ...
+
+
 class Windows(Protocol):
     """The volume with the Windows folder."""
 
@@ -162,4 +181,12 @@ class Windows(Protocol):
 
     def resolve(self, image_path: str) -> str | None:
         """Return the volume path of an NT, DOS or ImagePath path, or None when it is on another volume."""
+        ...
+
+    def others(self) -> Sequence[OtherVolume]:
+        """Return the other volumes of the image whose files can be read."""
+        ...
+
+    def elsewhere(self, image_path: str) -> tuple[OtherVolume, str] | None:
+        """Return the other volume that a path names, and the path on it; None when no volume of the image has it."""
         ...

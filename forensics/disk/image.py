@@ -9,7 +9,7 @@ from forensics.disk.files import NtfsFiles
 from forensics.disk.find import Candidate, best, candidates
 from forensics.disk.folder import FolderFiles
 from forensics.disk.volumes import Volume, describe_table, find_volumes
-from forensics.disk.windows import WindowsVolume
+from forensics.disk.windows import Beside, WindowsVolume
 from forensics.facts import VolumeFact
 from parsers.diagnostics import Diagnostics
 from parsers.disk.partitions import PartitionTable
@@ -158,7 +158,13 @@ def _open_disk(path: str, container: Container, diagnostics: Diagnostics) -> Ima
     if chosen is None:
         raise _no_windows(path, table, volumes)
     volumes[chosen.index].role = "windows"
-    windows = WindowsVolume(chosen.root, chosen.files, diagnostics, _identity(table, volumes[chosen.index]))
+    beside = [
+        Beside(f"volume {volume.index}", volume.label, NtfsFiles(volume.ntfs), _identity(table, volume))
+        for volume in volumes
+        if volume.ntfs is not None and volume.index != chosen.index
+    ]
+    identity = _identity(table, volumes[chosen.index])
+    windows = WindowsVolume(chosen.root, chosen.files, diagnostics, identity, beside)
     details = {"sector_size": container.sector_size, **describe_table(table), **container.details}
     facts = [volume.fact() for volume in volumes]
     return Image(path, container.kind, container.size, facts, windows, container, details)

@@ -7,6 +7,8 @@ offset; `DMIO:ID:` and the GUID of a GPT partition).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from forensics.disk.tree import join, parts_of
@@ -17,7 +19,7 @@ from parsers.registry import Hive
 if TYPE_CHECKING:
     from forensics.collect.volume import FileTree
 
-__all__ = ["WindowsVolume"]
+__all__ = ["Beside", "WindowsVolume"]
 
 _NT_PREFIXES: Final = ("\\??\\", "\\\\?\\", "\\\\.\\", "\\dosdevices\\", "\\global??\\")
 #: Variables that stand for folders of every Windows, where they are by default.
@@ -36,6 +38,24 @@ _SYSTEM_ROOT: Final = ("%systemroot%", "%windir%", "systemroot")
 _CURRENT_VERSION: Final = r"Microsoft\Windows NT\CurrentVersion"
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Another volume of the same disk.
+
+    Attributes:
+        name: its drive ("D:") where MountedDevices names one, else "volume 2" by its place on the disk.
+        label: its label.
+        files: its files.
+        identity: what MountedDevices calls it.
+
+    """
+
+    name: str
+    label: str
+    files: FileTree
+    identity: bytes = b""
+
+
 class WindowsVolume:
     r"""The volume with the Windows folder.
 
@@ -45,16 +65,26 @@ class WindowsVolume:
         diagnostics: told of hives that were not written out cleanly.
         identity: what MountedDevices calls this volume: disk signature and offset, or `DMIO:ID:` and a GUID; b"" when
             it is not known.
+        beside: the other volumes of the disk; a drive's name is given to them here.
 
     """
 
-    def __init__(self, root: str, files: FileTree, diagnostics: Diagnostics, identity: bytes = b"") -> None:
+    def __init__(
+        self,
+        root: str,
+        files: FileTree,
+        diagnostics: Diagnostics,
+        identity: bytes = b"",
+        beside: Sequence[Beside] = (),
+    ) -> None:
         self.root = root
         self.files = files
         self._diagnostics = diagnostics
         self._identity = identity
         self._hives: dict[str, Hive] = {}
         self._devices: set[str] | None = None
+        self._beside = beside
+        self._others: list[tuple[Beside, set[str]]] | None = None
 
     def hive(self, name: str) -> Hive:
         """Return a hive of System32/config; the same one at every call.
@@ -127,15 +157,36 @@ class WindowsVolume:
     def _own_devices(self) -> set[str]:
         """Return the names of this volume: the drive letter under which Windows ran, and what MountedDevices says."""
         if self._devices is None:
-            letter = self._system_letter()
-            self._devices = {letter}
-            for name in self._mounted():
-                lower = name.lower()
-                if lower.startswith("\\dosdevices\\"):
-                    self._devices.add(lower[12:])
-                elif lower.startswith("\\??\\volume"):
-                    self._devices.add(lower[4:])
+            self._devices = {self._system_letter(), *_devices(self._mounted(self._identity))}
         return self._devices
+
+    def others(self) -> Sequence[Beside]:
+        """Return the other volumes of the disk whose files can be read."""
+        return [volume for volume, _devices in self._named()]
+
+    def elsewhere(self, image_path: str) -> tuple[Beside, str] | None:
+        r"""Return the other volume that a path names (`D:\x`), and the path on it; None when no volume here has it."""
+        text = image_path.strip().strip('"').replace("/", "\\")
+        for prefix in _NT_PREFIXES:
+            if text.lower().startswith(prefix):
+                text = text[len(prefix) :]
+                break
+        device, _, rest = text.partition("\\")
+        for volume, devices in self._named():
+            if device.lower() in devices:
+                return volume, _clean(rest)
+        return None
+
+    def _named(self) -> list[tuple[Beside, set[str]]]:
+        """Return the other volumes under their drives' names, with all that they are called."""
+        if self._others is None:
+            self._others = []
+            for volume in self._beside:
+                devices = _devices(self._mounted(volume.identity)) - self._own_devices()
+                drives = sorted(device for device in devices if len(device) == 2)
+                named = replace(volume, name=drives[0].upper()) if drives else volume
+                self._others.append((named, devices))
+        return self._others
 
     def _system_letter(self) -> str:
         """Return the drive of `SystemRoot`; "c:" where it cannot be read."""
@@ -147,14 +198,26 @@ class WindowsVolume:
             text = ""
         return text[:2].lower() if isinstance(text, str) and text[1:2] == ":" else "c:"
 
-    def _mounted(self) -> list[str]:
-        if not self._identity:
+    def _mounted(self, identity: bytes) -> list[str]:
+        if not identity:
             return []
         try:
             key = self.hive("SYSTEM").open_key("MountedDevices")
-            return [value.name for value in key.values() if value.data == self._identity] if key is not None else []
+            return [value.name for value in key.values() if value.data == identity] if key is not None else []
         except StopcodeError:
             return []
+
+
+def _devices(mounted: list[str]) -> set[str]:
+    """Return the drives and volume names, in lower case, of names in MountedDevices."""
+    found = set()
+    for name in mounted:
+        lower = name.lower()
+        if lower.startswith("\\dosdevices\\"):
+            found.add(lower[12:])
+        elif lower.startswith("\\??\\volume"):
+            found.add(lower[4:])
+    return found
 
 
 def _clean(path: str) -> str:

@@ -52,10 +52,7 @@ def read_secondary(source: ByteSource, offset: int) -> list[SecondaryBlob]:
 
 def secondary_end(source: ByteSource, offset: int) -> int:
     """Return the file offset behind the chain that begins at one; that offset itself when no blob is there."""
-    end = offset
-    for _blob, end in _chain(source, offset):
-        pass
-    return end
+    return [offset, *(end for _blob, end in _chain(source, offset))][-1]
 
 
 def _chain(source: ByteSource, offset: int) -> Iterator[tuple[SecondaryBlob, int]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,6 +165,13 @@ class FakeFiles:
         ]
 
 
+@dataclass(frozen=True)
+class FakeVolume:
+    name: str
+    files: FakeFiles
+    label: str = ""
+
+
 class FakeWindows:
     root = "\\Windows"
 
@@ -173,10 +180,19 @@ class FakeWindows:
         hives: Mapping[str, Keys],
         files: Mapping[str, bytes | StopcodeError],
         times: Mapping[str, int],
+        others: Sequence[FakeVolume] = (),
     ) -> None:
         self._hives = hives
         self._times = times
+        self._others = others
         self.files = FakeFiles(files, times)
+
+    def others(self) -> Sequence[FakeVolume]:
+        return self._others
+
+    def elsewhere(self, image_path: str) -> tuple[FakeVolume, str] | None:
+        path = image_path.removeprefix("\\??\\")
+        return next(((item, path[2:]) for item in self._others if path[:2].lower() == item.name.lower()), None)
 
     def hive(self, name: str) -> FakeHive:
         if name not in self._hives:
@@ -233,13 +249,14 @@ def scan(
     files: Mapping[str, bytes | StopcodeError] | None = None,
     wants: Wants | None = None,
     times: Mapping[str, int] | None = None,
+    others: Sequence[FakeVolume] = (),
 ) -> tuple[Facts, Diagnostics]:
     """Collect the facts of a made-up machine; a hive that is None is zeroed."""
     hives = {name: keys for name, keys in (("SYSTEM", system), ("SOFTWARE", software)) if keys is not None}
     if system is not None:
         hives["SYSTEM"] = {**SELECT, "ControlSet001\\Services": {}, **system}
     diagnostics = Diagnostics()
-    windows = FakeWindows(hives, files or {}, times or {})
+    windows = FakeWindows(hives, files or {}, times or {}, others)
     return collect(Machine(windows, wants or Wants(), diagnostics)), diagnostics  # type: ignore[arg-type]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from forensics.disk.find import Candidate, best, candidates
 from forensics.disk.folder import FolderFiles
-from forensics.disk.windows import WindowsVolume
+from forensics.disk.windows import Beside, WindowsVolume
 from parsers.diagnostics import Diagnostics
 from parsers.errors import FormatError, ReadError
 from samples.hive import Key, Value, write_hive
@@ -109,6 +109,20 @@ def test_letters_and_volume_names_that_mounteddevices_gives_this_partition_count
     found, _ = windows(tmp_path, identity=GPT)
     assert found.resolve("E:\\x.sys") is None
     assert found.resolve(f"{VOLUME}\\x.sys") == "\\x.sys"
+
+
+def test_a_path_on_another_volume_of_the_disk_is_found_by_its_drive_and_by_its_volume_name(tmp_path: Path) -> None:
+    _, diagnostics = windows(tmp_path)
+    files = FolderFiles(tmp_path)
+    beside = [Beside("volume 0", "System", files, b"unknown here"), Beside("volume 2", "Data", files, MBR)]
+    volume = WindowsVolume("\\Windows", files, diagnostics, GPT, beside)
+    assert [other.name for other in volume.others()] == ["volume 0", "E:"]
+    for path in ("e:\\pagefile.sys", "\\??\\E:\\pagefile.sys", '"E:/x/../pagefile.sys"'):
+        found = volume.elsewhere(path)
+        assert found is not None
+        assert (found[0].label, found[1]) == ("Data", "\\pagefile.sys")
+    for path in ("C:\\pagefile.sys", "D:\\pagefile.sys", "?:\\pagefile.sys", "", f"{VOLUME}\\pagefile.sys"):
+        assert volume.elsewhere(path) is None
 
 
 def test_a_dirty_hive_is_read_and_told_once(tmp_path: Path) -> None:
