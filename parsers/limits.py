@@ -22,6 +22,7 @@ __all__ = [
     "MAX_DISK_PARTS",
     "MAX_DRIVER_FILES",
     "MAX_DRIVER_LIST",
+    "MAX_DUMP_PLACES",
     "MAX_DUMP_RANGES",
     "MAX_EVENTS",
     "MAX_EVENT_ERRORS",
@@ -41,6 +42,7 @@ __all__ = [
     "MAX_HIVE_BLOCKS",
     "MAX_HIVE_BYTES",
     "MAX_HIVE_DEPTH",
+    "MAX_HIVE_LOG",
     "MAX_IMAGE_FILES",
     "MAX_KDBG_SEARCH",
     "MAX_LOADED_MODULES",
@@ -54,6 +56,8 @@ __all__ = [
     "MAX_PARENT_NAME",
     "MAX_PDATA_EMPTY_RUN",
     "MAX_PDATA_ROWS",
+    "MAX_PDB_NAME",
+    "MAX_PE_DEBUG_ENTRIES",
     "MAX_PE_EXPORTS",
     "MAX_PE_EXPORT_BYTES",
     "MAX_PE_EXPORT_NAME",
@@ -125,6 +129,10 @@ MAX_PE_HEADERS = 0x10000
 MAX_PDATA_ROWS = 1 << 20
 #: Empty rows in a row of a function table that a lookup steps over.
 MAX_PDATA_EMPTY_RUN = 4096
+#: Entries of one image's debug directory that are looked at (compilers write four to eight).
+MAX_PE_DEBUG_ENTRIES = 64
+#: Bytes of the path of a symbol file.
+MAX_PDB_NAME = 1024
 #: Exports of one image (ordinals have 16 bits).
 MAX_PE_EXPORTS = 0x10000
 #: Bytes of one export directory with its names (the kernel's has about 100 KiB).
@@ -161,6 +169,8 @@ MAX_HIVE_BYTES = 2 << 30
 MAX_HIVE_BLOCKS = 2048
 #: Depth of keys in a hive (Windows allows 512).
 MAX_HIVE_DEPTH = 512
+#: Bytes of one log of a hive (Windows keeps them below some 32 MiB).
+MAX_HIVE_LOG = 64 << 20
 #: Bytes of one registry value that a collector takes.
 MAX_REGISTRY_VALUE = 16 << 20
 #: Entries of a triage dump's table of memory blocks (real dumps hold at most 5,000).
@@ -221,6 +231,8 @@ MAX_BOOTS = 50
 #: Dumps that are analysed, the newest; of those, how many keep their whole lists.
 MAX_CRASHES = 50
 MAX_FULL_CRASHES = 3
+#: Places with dumps that one disk lists (Windows keeps 50 small ones).
+MAX_DUMP_PLACES = 1000
 #: Bytes of one block of a VHD or VHDX (the VHDX format's own limit).
 MAX_DISK_BLOCK = 256 << 20
 #: Blocks of a disk container whose places are all held against the file and each other before the first read.

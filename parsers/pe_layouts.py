@@ -15,6 +15,7 @@ from construct import (
     BitStruct,
     Bytes,
     Const,
+    CString,
     If,
     Int8ul,
     Int16ul,
@@ -26,7 +27,9 @@ from construct import (
 )
 
 __all__ = [
+    "CV_INFO_PDB70",
     "IMAGE_DATA_DIRECTORY",
+    "IMAGE_DEBUG_DIRECTORY",
     "IMAGE_DOS_HEADER",
     "IMAGE_EXPORT_DIRECTORY",
     "IMAGE_NT_HEADERS",
@@ -123,6 +126,28 @@ IMAGE_EXPORT_DIRECTORY = Struct(
     "AddressOfFunctions" / Int32ul,
     "AddressOfNames" / Int32ul,
     "AddressOfNameOrdinals" / Int32ul,
+)
+
+IMAGE_DEBUG_DIRECTORY = Struct(
+    "Characteristics" / Int32ul,
+    "TimeDateStamp" / Int32ul,
+    "MajorVersion" / Int16ul,
+    "MinorVersion" / Int16ul,
+    "Type" / Int32ul,
+    "SizeOfData" / Int32ul,
+    "AddressOfRawData" / Int32ul,
+    "PointerToRawData" / Int32ul,
+)
+
+#: The entry of type 2 (IMAGE_DEBUG_TYPE_CODEVIEW).
+CV_INFO_PDB70 = Struct(
+    "CvSignature" / Const(b"RSDS"),
+    "Data1" / Int32ul,
+    "Data2" / Int16ul,
+    "Data3" / Int16ul,
+    "Data4" / Bytes(8),
+    "Age" / Int32ul,
+    "PdbFileName" / CString("utf8"),
 )
 
 VS_FIXEDFILEINFO = Struct(

@@ -30,7 +30,9 @@ def fetched(name: str) -> Path:
 
 
 def all_fetched() -> list[Path]:
-    return [member_path(pin, member) for pin in pins() for member in pin["members"]]
+    """Every image; symbol files lie beside theirs."""
+    members = [(pin, member) for pin in pins() for member in pin["members"]]
+    return [member_path(pin, member) for pin, member in members if not member.endswith(".pdb")]
 
 
 def compile_dll(
