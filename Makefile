@@ -76,10 +76,12 @@ fuzz: $(VENV)/.dev
 	@$(BIN)/python -m samples.unpack
 	STOPCODE_FUZZ=long $(BIN)/python -m pytest -n $(JOBS) -m fuzz $(PYTEST_ARGS)
 
+lock: export UV_CUSTOM_COMPILE_COMMAND = make lock
 lock:
 	uv pip compile requirements/build.in --universal --generate-hashes --python-version 3.11 --quiet -o requirements/build.txt
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet -o requirements/run.txt
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --quiet -o requirements/dev.txt
+	uv pip compile pyproject.toml --extra symbols --universal --python-version 3.11 --generate-hashes --quiet -o requirements/symbols.txt
 	uv pip compile pyproject.toml --extra bench --universal --python-version 3.11 --generate-hashes --quiet -o requirements/bench.txt
 
 clean:
