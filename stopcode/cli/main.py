@@ -63,7 +63,7 @@ def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
     first = argv[0]
     if first in VERBS:
         return first, list(argv[1:])
-    if first.startswith("-") or os.path.exists(first) or os.sep in first or "." in first:  # noqa: PTH110  # start-up
+    if not first or first.startswith("-") or os.path.exists(first) or os.sep in first or "." in first:  # noqa: PTH110  # start-up
         return "scan", list(argv)
     import difflib
 
@@ -73,6 +73,8 @@ def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _run(argv: Sequence[str]) -> int:
+    if len(argv) > 1 and argv[0] == "help" and argv[1] in VERBS:
+        argv = [argv[1], "--help"]
     if not argv or argv[0] in ("-h", "--help", "help"):
         sys.stdout.write(_overview())
         return Exit.OK if argv else Exit.USAGE

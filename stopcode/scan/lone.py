@@ -12,10 +12,12 @@ from forensics.facts import Facts, empty_facts
 from parsers.bytesource import FileSource
 from parsers.diagnostics import Diagnostics
 from parsers.dump import looks_like_dump
-from parsers.errors import InputNotFoundError, UnsupportedError
+from parsers.errors import FormatError, InputNotFoundError, UnsupportedError
 from stopcode.report.outcome import ONLY_A_DUMP
 
-__all__ = ["LoneDump", "is_dump", "read_lone"]
+__all__ = ["LoneDump", "is_dump", "read_lone", "require_named"]
+
+_READS_DISKS = "stopcode scan reads disks, folders and dumps"
 
 
 class LoneDump:
@@ -42,6 +44,22 @@ def _is_at_hand(path: str) -> bool:
     return stat.S_ISREG(mode) or stat.S_ISBLK(mode) or stat.S_ISDIR(mode)
 
 
+def require_named(path: str) -> None:
+    """Refuse a path that names nothing that could be read at random places.
+
+    Raises:
+        InputNotFoundError: the empty path, or `-` where no file is called so.
+
+    """
+    if not path:
+        # An empty path would mean the folder one stands in: a variable that was not set, most often.
+        raise InputNotFoundError("the path is empty", hint="name a file; is a variable not set?")
+    if path == "-" and not os.path.lexists(path):
+        raise InputNotFoundError(
+            "standard input cannot be read at random places", hint="write it to a file, and name that"
+        )
+
+
 def is_dump(path: str) -> bool:
     """Tell whether a path is a file that begins as a kernel dump does."""
     try:
@@ -60,17 +78,27 @@ def read_lone(path: str, diagnostics: Diagnostics) -> LoneDump:
 
     Raises:
         InputNotFoundError: no such file.
-        FormatError: not a kernel dump, or cut before the end of its header's first part.
-        UnsupportedError: a user-mode minidump or a hibernation file.
+        FormatError: cut before the end of its header's first part.
+        UnsupportedError: no kernel dump: a disk, a folder, a pipe, a user-mode minidump, a hibernation file.
 
     """
+    require_named(path)
     file = Path(path)
     if not file.exists():
         raise InputNotFoundError(f"{path}: no such file", hint="look at the path")
+    if file.is_dir():
+        raise UnsupportedError(f"{path} is a folder, not a dump", hint=_READS_DISKS)
     if not _is_at_hand(path):
         raise UnsupportedError(f"{path} is a pipe or a device", hint="write it to a file, and name that")
     with FileSource(file) as opened:
-        crash = analyse(opened, path=file.name, diagnostics=diagnostics)
+        try:
+            crash = analyse(opened, path=file.name, diagnostics=diagnostics)
+        except FormatError as error:
+            if not looks_like_dump(opened.read_at(0, 16)):
+                head = opened.read_at(0, 4096)
+                why = "" if head.strip(b"\0") else ", it begins with zeros" if head else ", it is empty"
+                raise UnsupportedError(f"{path}: not a kernel dump{why}", hint=_READS_DISKS) from error
+            raise
         crash["latest"] = True
         crash["latest_because"] = "it is the only one: the disk was not given"
         facts = empty_facts()

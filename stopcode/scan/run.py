@@ -99,17 +99,18 @@ def scan(
         remarks: what was to be said of the rules when they were loaded; they open the report's diagnostics.
 
     Raises:
-        OpenError: the input gives nothing: no such file, not a disk, locked, no Windows.
+        OpenError: the input gives nothing: an empty path, no such file, not a disk, locked, no Windows.
         FormatError: the container or the dump is damaged beyond use.
         UnsupportedError: a kind of container or dump that is not read.
 
     """
-    from stopcode.scan.lone import is_dump, read_lone
+    from stopcode.scan.lone import is_dump, read_lone, require_named
 
     clock = _Clock()
     diagnostics = Diagnostics(list(remarks))
     teller = _Teller(progress)
     teller.step("open")
+    require_named(path)
     if is_dump(path):
         lone = read_lone(path, diagnostics)
         teller.judging(lone.facts)

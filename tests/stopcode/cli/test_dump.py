@@ -104,4 +104,15 @@ def test_what_is_no_dump_is_refused_with_a_reason(call: Stopcode, tmp_path: Path
     missing = call("dump", tmp_path / "missing.dmp")
     assert missing.code == Exit.UNREADABLE
     assert "no such file" in missing.err
-    assert call("dump", tmp_path).code == Exit.UNREADABLE
+    for name, data, why in (
+        ("folder", None, "is a folder"),
+        ("empty", b"", "it is empty"),
+        ("zeros", bytes(9000), "it begins with zeros"),
+        ("disk", b"vhdxfile".ljust(0x10000, b"\0"), "not a kernel dump"),
+    ):
+        path = tmp_path / name
+        path.mkdir() if data is None else path.write_bytes(data)
+        done = call("dump", path)
+        assert done.code == Exit.UNREADABLE
+        assert why in done.err
+        assert "hint: stopcode scan reads disks" in done.err

@@ -9,6 +9,7 @@ import pytest
 from stopcode.cli.exits import MEANINGS, Exit, combined
 from stopcode.cli.main import VERBS, parser_of
 from tests.stopcode.cli.run import Stopcode
+from tests.stopcode.machines import windows_folder
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -28,6 +29,30 @@ def test_help_names_every_verb_and_every_exit_code(call: Stopcode, word: str) ->
     for code, meaning in MEANINGS.items():
         assert f"{code.value:<4} {meaning}" in done.out
     assert max(map(len, done.out.splitlines())) <= 80
+
+
+def test_help_of_a_verb_may_be_asked_for_before_it(call: Stopcode) -> None:
+    assert call("help", "dump").out == call("dump", "--help").out
+    assert call("help", "nonsense").out == call("--help").out
+
+
+@pytest.mark.parametrize("words", [("",), ("scan", ""), ("dump", "")])
+def test_an_empty_path_is_not_the_folder_one_stands_in(
+    call: Stopcode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    windows_folder(tmp_path / "machine")
+    monkeypatch.chdir(tmp_path / "machine")
+    done = call(*words)
+    assert done.code == Exit.UNREADABLE
+    assert "the path is empty" in done.err
+
+
+@pytest.mark.parametrize("words", [("-",), ("scan", "-"), ("dump", "-")])
+def test_standard_input_is_refused_with_what_to_do(call: Stopcode, words: tuple[str, ...]) -> None:
+    done = call(*words)
+    assert done.code == Exit.UNREADABLE
+    assert "standard input" in done.err
+    assert "write it to a file" in done.err
 
 
 def test_version_is_the_packages_version(call: Stopcode) -> None:
