@@ -15,6 +15,13 @@ __all__ = ["JsonProgress", "LineProgress", "watcher_of"]
 _CLEAR = "\r\x1b[K"
 
 
+def _end_of(name: str, room: int) -> str:
+    """Return a path that fits: its end tells more than its beginning."""
+    if len(name) <= room:
+        return name
+    return f"...{name[3 - room :]}" if room > 3 else ""
+
+
 class LineProgress:
     """One line on a terminal, gone at the end. Nothing is drawn where nobody watches."""
 
@@ -29,8 +36,8 @@ class LineProgress:
         if remark.section is not None:
             return
         count = f" ({remark.n + 1} of {remark.of})" if remark.of else ""
-        text = shown(f"{self._name}: {doing(remark.step)}{count}")[: self._width - 1]
-        self._err.write(f"{_CLEAR}{text}")
+        step = shown(f": {doing(remark.step)}{count}")
+        self._err.write(f"{_CLEAR}{_end_of(shown(self._name), self._width - 1 - len(step))}{step}"[: self._width + 3])
         self._err.flush()
         self._drawn = True
 
