@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from stopcode.report.crash_lines import crash_lines
 from stopcode.report.lines import Line, Tone, aligned, blank, heading, paragraphs
+from stopcode.report.verdict import latest_crash
 from stopcode.report.words import count_of, moment, where
 
 __all__ = ["STATE_WORD", "diagnostic_lines", "finding_lines", "report_lines"]
@@ -22,6 +24,8 @@ _STATE_TONE: dict[str, Tone] = {
     "clear": "good",
 }
 _WHOLE_CRASHES = 1
+#: The log's time of a boot and the dump's differ by less.
+_SAME_BOOT = timedelta(minutes=2)
 _ROLES = {"workstation": "workstation", "member": "member server", "domain-controller": "domain controller"}
 
 
@@ -58,7 +62,6 @@ def _size(number: object) -> str:
 
 def _machine(report: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Line]:
     system = facts.get("system") or {}
-    boot = facts.get("boot") or {}
     unread = {str(gap.get("path")): str(gap.get("reason")) for gap in facts.get("gaps") or []}
     source = report.get("source") or {}
 
@@ -87,7 +90,7 @@ def _machine(report: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Li
         ("Update", update),
         ("Role", role),
         ("Hardware", known("manufacturer", "model")),
-        ("Last boot", or_gap(moment(boot["last_boot"]) if boot.get("last_boot") else "", "/boot/last_boot", "/boot")),
+        ("Last boot", or_gap(_last_boot(facts), "/boot/last_boot", "/boot")),
         ("Shutdown", f"{moment(system['last_shutdown'])} (the last clean one)" if system.get("last_shutdown") else ""),
         ("Disk as of", moment(system["disk_as_of"]) if system.get("disk_as_of") else ""),
         ("Dumps", _dump_settings(settings)),
@@ -97,6 +100,21 @@ def _machine(report: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Li
         rows = rows[-1:]
     yield from heading("Machine")
     yield from aligned([row for row in rows if row[1]], indent=2)
+
+
+def _last_boot(facts: Mapping[str, Any]) -> str:
+    """Return when the latest boot began: a boot that crashed early is known by its dump alone."""
+    logged = str((facts.get("boot") or {}).get("last_boot") or "")
+    crash = latest_crash(facts) or {}
+    try:
+        began = datetime.fromisoformat(str(crash.get("time"))) - timedelta(seconds=float(crash.get("uptime_s", "")))
+        by_dump = not logged or began > datetime.fromisoformat(logged) + _SAME_BOOT
+    except (ValueError, TypeError, OverflowError):
+        by_dump = False
+    if not by_dump:
+        return moment(logged) if logged else ""
+    newest = f" (the newest in the event log: {moment(logged)})" if logged else ""
+    return f"{moment(began.isoformat())}, by its dump{newest}"
 
 
 def _dump_settings(settings: Mapping[str, Any]) -> str:
