@@ -263,7 +263,11 @@ class BootFacts(TypedDict, total=False):
 
 
 class CrashSettings(TypedDict, total=False):
-    """/crash_settings: what Windows was told to do when it crashes (CrashControl and the page files)."""
+    """/crash_settings: what Windows was told to do when it crashes (CrashControl and the page files).
+
+    `existing_paging_files` are those of the last boot. `page_file_was_too_small` is when Windows last noted that a dump
+    did not fit (LastCrashTime).
+    """
 
     enabled: Literal["none", "complete", "active", "kernel", "small", "automatic", "other"]
     dump_file: str
@@ -272,6 +276,11 @@ class CrashSettings(TypedDict, total=False):
     overwrite: bool
     auto_reboot: bool
     paging_files: list[str]
+    existing_paging_files: list[str]
+    dump_filters: list[str]
+    always_keep: bool
+    ignore_page_file_size: bool
+    page_file_was_too_small: str
     sources: dict[str, Source]
 
 
@@ -304,6 +313,8 @@ class DumpDict(TypedDict, total=False):
     """The dump file: `kind` is the DumpType's word; `complete` is false when the file is cut.
 
     `archive` ("zip", "gz", "xz", "cab") and `member` tell where it was unpacked from; `size` is then the unpacked one.
+    `size` of a dump inside a page file or a dedicated dump file is the dump's own. `copy_of` is the path of another
+    dump of the disk that is of the same crash and kind: this one is what it was copied from, or a copy of it.
     """
 
     path: str
@@ -317,7 +328,8 @@ class DumpDict(TypedDict, total=False):
     writer: str
     attributes: str
     streams: list[dict[str, Any]]
-    where: Literal["memory-dmp", "minidump", "pagefile", "live-kernel", "wer", "file"]
+    where: Literal["memory-dmp", "minidump", "pagefile", "dump-tmp", "dedicated", "live-kernel", "wer", "file"]
+    copy_of: str
 
 
 class ModuleDict(TypedDict, total=False):
@@ -347,13 +359,19 @@ class UnloadedDict(TypedDict):
 
 
 class FrameDict(TypedDict, total=False):
-    """One frame of the stack; `method` and `confidence` are the labels of docs/crash.md."""
+    """One frame of the stack; `method` and `confidence` are the labels of docs/crash.md.
+
+    `symbol` is an export's name, or a symbol file's (`--symbols`), which also tells `line` ("driver.cpp:42") and the
+    functions that stand `inlined` there, the innermost first.
+    """
 
     ip: str
     sp: str
     module: str | None
     offset: str
     symbol: str
+    line: str
+    inlined: list[str]
     method: str
     confidence: Literal["exact", "likely", "guess"]
     image: Literal["dump", "disk", "folder"]
@@ -390,6 +408,7 @@ class Culprit(TypedDict):
 class CrashDict(TypedDict, total=False):
     """/crashes: one analysed dump. The item's name in paths is the dump's path.
 
+    `live` is true for a live report: Windows wrote it and ran on, so it is no crash and never the latest one.
     `hardware` is the machine as the dump's secondary data tells it; `hardware["fingerprint"]` is the same for dumps of
     one machine and tells nothing of it. `stack` begins at the fault where there is one, else at the bug check call;
     `bugcheck_stack` is the call's own stack as far as it is certain, where `stack` is another one. `gaps` are
@@ -404,6 +423,7 @@ class CrashDict(TypedDict, total=False):
     booted_at: str
     latest: bool
     latest_because: str
+    live: bool
     os: dict[str, Any]
     build: int
     processors: int

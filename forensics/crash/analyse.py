@@ -6,6 +6,8 @@ and the rest is still told.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from forensics.crash.blame import blame
 from forensics.crash.bucket import bucket_of
 from forensics.crash.bugchecks import masked
@@ -30,6 +32,7 @@ from forensics.crash.hardware import accused_part, whea_record
 from forensics.crash.images import ImageFinder
 from forensics.crash.machine_facts import machine_facts
 from forensics.crash.stack import Frame, StackWalker
+from forensics.crash.symbols import without_symbols
 from forensics.facts import (
     CrashDict,
     Culprit,
@@ -39,6 +42,9 @@ from forensics.facts import (
 from parsers.bytesource import ByteSource
 from parsers.diagnostics import Diagnostics
 from parsers.dump.open import Dump, open_dump
+
+if TYPE_CHECKING:
+    from forensics.crash.symbol_files import SymbolSource
 
 __all__ = ["analyse", "trim"]
 
@@ -52,6 +58,7 @@ def analyse(
     path: str,
     where: Where = "file",
     images: ImageFinder | None = None,
+    symbols: SymbolSource | None = None,
     diagnostics: Diagnostics,
     serials: bool = False,
 ) -> CrashDict:
@@ -61,7 +68,8 @@ def analyse(
         source_: the dump's bytes.
         path: what the document calls it: its path on the volume, or the file's name.
         where: what kind of place it was found in.
-        images: the driver files of the dump's own disk, if there is one.
+        images: the driver files of the dump's own disk, or of the analyst's folders.
+        symbols: the analyst's symbol files.
         diagnostics: told what is doubtful or missing.
         serials: give the machine's serial numbers too.
 
@@ -76,7 +84,7 @@ def analyse(
     header = dump.header
     code_raw = header.bug_check_code or 0
     parameters = tuple(value or 0 for value in header.bug_check_parameters)
-    evidence = Evidence(dump, masked(code_raw), code_raw, parameters, images)
+    evidence = Evidence(dump, masked(code_raw), code_raw, parameters, images, symbols)
     crash: CrashDict = {
         "item": path,
         "dump": dump_dict(dump, path, where),
@@ -97,7 +105,14 @@ def analyse(
     process = dump.process_name()
     if process is not None:
         crash["process"] = process
-    _judge(crash, evidence, process)
+    unnamed = _judge(crash, evidence, process)
+    if unnamed:
+        diagnostics.warning(
+            "symbols.missing",
+            f"without symbols: {'; '.join(unnamed)}",
+            hint="put the PDBs there as name.pdb/GUIDage/name.pdb",
+            source=path,
+        )
     crash["bucket"] = bucket_of(crash)
     crash["modules"] = [module_dict(evidence, index) for index in range(len(evidence.modules.modules))]
     crash["module_count"] = len(evidence.modules.modules)
@@ -110,8 +125,8 @@ def analyse(
     return crash
 
 
-def _judge(crash: CrashDict, evidence: Evidence, process: str | None) -> None:
-    """Find the contexts, walk the stacks, name the culprit."""
+def _judge(crash: CrashDict, evidence: Evidence, process: str | None) -> list[str]:
+    """Find the contexts, walk the stacks, name the culprit; return which modules of the stack have no symbols."""
     walker = StackWalker(evidence)
     fault = fault_context(evidence)
     at_call = bugcheck_context(evidence)
@@ -151,6 +166,7 @@ def _judge(crash: CrashDict, evidence: Evidence, process: str | None) -> None:
     crash["stack"] = [frame_dict(evidence, walker, frame) for frame in frames[:_MAX_FRAMES]]
     if fault is not None and call_frames:
         crash["bugcheck_stack"] = [frame_dict(evidence, walker, frame) for frame in call_frames[:_MAX_FRAMES]]
+    return without_symbols(evidence, frames[:_MAX_FRAMES])
 
 
 def _interrupted(frames: list[Frame]) -> list[Frame]:

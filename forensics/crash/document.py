@@ -12,7 +12,7 @@ from forensics.crash.evidence import Evidence
 from forensics.crash.fit import Fit
 from forensics.crash.ntstatus import describe_status
 from forensics.crash.stack import Frame, StackWalker
-from forensics.crash.symbols import symbol_of
+from forensics.crash.symbols import name_of
 from forensics.facts import (
     BugCheckDict,
     CrashDict,
@@ -34,7 +34,7 @@ __all__ = [
     "take_times", "unloaded_dict",
 ]  # fmt: skip
 
-Where = Literal["memory-dmp", "minidump", "pagefile", "live-kernel", "wer", "file"]
+Where = Literal["memory-dmp", "minidump", "pagefile", "dump-tmp", "dedicated", "live-kernel", "wer", "file"]
 
 #: Blobs of secondary data that the document lists (real dumps hold at most 42).
 _MAX_STREAMS = 128
@@ -221,9 +221,13 @@ def frame_dict(evidence: Evidence, walker: StackWalker, frame: Frame) -> FrameDi
     }
     if frame.module is not None:
         made["offset"] = hex64(frame.ip - frame.module.base)
-        symbol = symbol_of(evidence, walker, frame)
-        if symbol is not None:
-            made["symbol"] = symbol
+        name = name_of(evidence, walker, frame)
+        if name is not None:
+            made["symbol"] = name.symbol
+            if name.line:
+                made["line"] = name.line
+            if name.inlined:
+                made["inlined"] = list(name.inlined)
     if frame.image is not None:
         made["image"] = frame.image
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from forensics.crash.images import FoundImage, ImageFinder
 from forensics.crash.module_map import ModuleMap
@@ -14,6 +15,11 @@ from parsers.dump.modules import LoadedModule
 from parsers.dump.open import Dump
 from parsers.errors import ReadError, StopcodeError
 from parsers.pe import PeImage
+
+if TYPE_CHECKING:
+    # Symbol files are read for those who name some: nobody else pays for the import.
+    from forensics.crash.symbol_files import SymbolSource
+    from parsers.pe_debug import CodeView
 
 __all__ = ["Evidence", "MemorySource"]
 
@@ -55,11 +61,18 @@ class Evidence:
         code_raw: as stored.
         parameters: four values; an absent one is 0.
         images: the disk's driver files, None without a disk.
+        symbols: the analyst's symbol files, None where there are none.
 
     """
 
     def __init__(
-        self, dump: Dump, code: int, code_raw: int, parameters: tuple[int, ...], images: ImageFinder | None
+        self,
+        dump: Dump,
+        code: int,
+        code_raw: int,
+        parameters: tuple[int, ...],
+        images: ImageFinder | None,
+        symbols: SymbolSource | None = None,
     ) -> None:
         self.dump = dump
         self.memory = dump.memory
@@ -68,9 +81,11 @@ class Evidence:
         self.code_raw = code_raw
         self.parameters = parameters
         self.images = images
+        self.symbols = symbols
         self._headers: dict[int, PeImage | None] = {}
         self._found: dict[int, FoundImage] = {}
         self._searched: dict[int, FoundImage] = {}
+        self._codeviews: dict[int, CodeView | None] = {}
 
     # -- images -------------------------------------------------------------------------------------------------
 
@@ -109,6 +124,16 @@ class Evidence:
     def image(self, module: LoadedModule) -> PeImage | None:
         """Return headers for a module: the identical file, else what the dump holds."""
         return self._file(module) or self.mapped_image(module)
+
+    def codeview(self, module: LoadedModule) -> CodeView | None:
+        """Return which PDB belongs to a module; None when neither the identical file nor the dump tells it."""
+        if module.base not in self._codeviews:
+            from parsers.pe_debug import codeview_of
+
+            images = (self._file(module), self.mapped_image(module))
+            found = (codeview_of(image) for image in images if image is not None)
+            self._codeviews[module.base] = next((code for code in found if code is not None), None)
+        return self._codeviews[module.base]
 
     # -- code -----------------------------------------------------------------------------------------------------
 

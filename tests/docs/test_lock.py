@@ -29,7 +29,9 @@ def wanted(extra: str | None) -> list[str]:
     return [*project["dependencies"], *more]
 
 
-@pytest.mark.parametrize(("name", "extra"), [("run.txt", None), ("dev.txt", "dev"), ("bench.txt", "bench"), ("symbols.txt", "symbols")])
+@pytest.mark.parametrize(
+    ("name", "extra"), [("run.txt", None), ("dev.txt", "dev"), ("bench.txt", "bench"), ("symbols.txt", "symbols")]
+)
 def test_every_dependency_of_the_project_is_locked_within_its_bounds(name: str, extra: str | None) -> None:
     lock = locked(ROOT / "requirements" / name)
     for text in wanted(extra):
