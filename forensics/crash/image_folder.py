@@ -11,9 +11,9 @@ import os
 from pathlib import Path
 
 from forensics.crash.images import FoundImage, file_names, same_build, version_text
-from parsers.bytesource import FileSource
 from parsers.dump.modules import LoadedModule
 from parsers.errors import InputNotFoundError, StopcodeError
+from parsers.file_pool import FilePool
 from parsers.limits import MAX_IMAGE_FILES
 from parsers.pe import PeImage
 
@@ -38,6 +38,7 @@ class FolderImages:
             raise InputNotFoundError(f"{folder}: no such folder", hint="--images takes a folder with driver files")
         self._listed: dict[str, list[Path]] | None = None
         self._images: dict[Path, PeImage | None] = {}
+        self._pool = FilePool()
 
     def find(self, module: LoadedModule, *, deep: bool = False) -> FoundImage:
         """Return the very build of a module, or what else has its name; never raises."""
@@ -81,7 +82,7 @@ class FolderImages:
     def _image(self, path: Path) -> PeImage | None:
         if path not in self._images:
             try:
-                self._images[path] = PeImage(FileSource(path))
+                self._images[path] = PeImage(self._pool.file(path))
             except (StopcodeError, OSError):
                 self._images[path] = None
         return self._images[path]
