@@ -21,10 +21,10 @@ from typing import IO, NamedTuple
 from parsers.bytesource import ByteSource, StreamSource
 from parsers.diagnostics import Diagnostics
 from parsers.dump.cabinet import read_cabinet
-from parsers.errors import FormatError, TruncatedError, UnsupportedError
+from parsers.errors import FormatError, StopcodeError, TruncatedError, UnsupportedError
 from parsers.limits import MAX_PACKED_MEMBERS, MAX_UNPACK_RATIO, MAX_UNPACKED_DUMP, MAX_XZ_MEMORY
 
-__all__ = ["Packed", "packed_kind", "unpack"]
+__all__ = ["Packed", "holds_dump", "packed_kind", "unpack"]
 
 _BLOCK = 1 << 20
 #: Kept in memory up to here, in a temporary file beyond.
@@ -53,6 +53,29 @@ class Packed(NamedTuple):
 def packed_kind(head: bytes) -> str | None:
     """Return the kind of archive by its first eight bytes, None when it is none that can hold a dump."""
     return next((kind for magic, kind in _MAGICS if head.startswith(magic)), None)
+
+
+def holds_dump(source: ByteSource) -> bool:
+    """Tell whether a file is an archive with a dump in it; unpacks the first bytes of its members alone.
+
+    A member that is called a dump and cannot be unpacked here counts as one: `unpack` says why it is not read.
+    """
+    kind = packed_kind(source.read_at(0, 8))
+    if kind is None:
+        return False
+    try:
+        for number, (name, blocks) in enumerate(_members(kind, source)):
+            if number == MAX_PACKED_MEMBERS:
+                break
+            try:
+                if _next(blocks, Diagnostics(), quiet=True).startswith(_DUMP):
+                    return True
+            except UnsupportedError:
+                if name.lower().endswith(".dmp"):
+                    return True
+    except StopcodeError:
+        pass
+    return False
 
 
 def unpack(source: ByteSource, diagnostics: Diagnostics) -> Packed:

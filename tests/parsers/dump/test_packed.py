@@ -130,6 +130,32 @@ def test_a_cut_archive_gives_the_dump_up_to_there(name: str, part: float) -> Non
     assert "dump.packed-damaged" in {item.code for item in dump.diagnostics.items}
 
 
+@pytest.mark.parametrize("name", sorted(ARCHIVES))
+def test_an_archive_with_a_dump_is_told_from_one_without_by_its_first_bytes(name: str) -> None:
+    assert packed.holds_dump(BytesSource(ARCHIVES[name]))
+
+
+def test_what_holds_no_dump_is_told_as_such() -> None:
+    for data in (b"", b"PK", DUMP, b"x" * 5000, b"PK\3\4" + b"x" * 5000, zipped(("a.dmp", b"none of them")), zipped(),
+                 gzip.compress(b"a disk" * 1000), gzip.compress(DUMP)[:12], b"MSCF\0\0\0\0" + bytes(100)):  # fmt: skip
+        assert not packed.holds_dump(BytesSource(data))
+
+
+def test_a_locked_dump_counts_so_that_the_reason_is_told() -> None:
+    for name, counts in (("memory.dmp", True), ("letter.txt", False)):
+        locked = bytearray(zipped((name, b"x" * 100)))
+        for at in (6, locked.index(b"PK\1\2") + 8):
+            locked[at] |= 1
+        assert packed.holds_dump(BytesSource(locked)) is counts
+
+
+def test_more_members_than_the_limit_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = zipped(*((f"{number}", b"x" * 10) for number in range(5)), ("late", DUMP))
+    assert packed.holds_dump(BytesSource(data))
+    monkeypatch.setattr(packed, "MAX_PACKED_MEMBERS", 5)
+    assert not packed.holds_dump(BytesSource(data))
+
+
 def test_several_dumps_are_told() -> None:
     dump = open_dump(BytesSource(zipped(("a.dmp", DUMP), ("b.dmp", DUMP))))
     assert dump.packed is not None
