@@ -14,7 +14,7 @@ from stopcode.cli.arguments import add_output
 from stopcode.cli.context import Context
 from stopcode.cli.errors import UsageError
 from stopcode.cli.exits import Exit, combined
-from stopcode.cli.output import json_text, output_to, write_lines
+from stopcode.cli.output import json_text, output_to, refuse_inputs, write_lines
 
 if TYPE_CHECKING:
     from stopcode.batch import Item, Settings
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
     items = find_items(args.paths)
     case_path = Path(args.case) if args.case else None
     if case_path is not None:
-        _refuse_images(case_path, items)
+        refuse_inputs("--case", case_path, (item.path for item in items))
     if not items:
         raise InputNotFoundError("no disk image and no dump in what was named", hint="name a disk image itself")
     settings = Settings(
@@ -91,22 +91,6 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
             ctx.say(f"{remark.severity}: {remark.message}")
         code = _batch(items, case, settings, args, ctx, to)
     return Exit.OK if code == Exit.FOUND and args.exit_zero else code
-
-
-def _refuse_images(case: Path, items: Iterable[Item]) -> None:
-    """Refuse a case file that is an image, or lies in a folder that is one.
-
-    Raises:
-        UsageError: the case would change the evidence.
-
-    """
-    place = case.resolve()
-    for item in items:
-        given = item.path.resolve()
-        if place == given or given in place.parents or (case.exists() and case.samefile(item.path)):
-            raise UsageError(
-                f"--case {case}: {item.path} is an image and is never written to", hint="name another file"
-            )
 
 
 def _opened(path: Path | None, remarks: Diagnostics) -> Case:

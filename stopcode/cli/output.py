@@ -14,7 +14,7 @@ from stopcode.cli.context import Context
 from stopcode.cli.errors import UsageError
 from stopcode.report.lines import Line
 
-__all__ = ["json_text", "output_to", "write_lines"]
+__all__ = ["json_text", "output_to", "refuse_inputs", "write_lines"]
 
 
 def json_text(document: Any, *, lines: bool = False) -> str:
@@ -41,8 +41,13 @@ def write_lines(lines: Iterable[Line], ctx: Context) -> None:
     write_plain(lines, ctx.out, unicode=ctx.unicode)
 
 
-def _refuse_inputs(target: Path, inputs: Sequence[str]) -> None:
+def refuse_inputs(option: str, target: Path, inputs: Iterable[str | Path]) -> None:
     """Refuse to write over an input or into a folder that is one.
+
+    Args:
+        option: which option names the target.
+        target: where something is to be written.
+        inputs: what is read.
 
     Raises:
         UsageError: the result would change the evidence.
@@ -57,7 +62,7 @@ def _refuse_inputs(target: Path, inputs: Sequence[str]) -> None:
         same = target.exists() and target.samefile(path)
         if same or place == given or (given.is_dir() and given in place.parents):
             raise UsageError(
-                f"--output {target}: {name} is the input and is never written to", hint="name another file"
+                f"{option} {target}: {name} is the input and is never written to", hint="name another file"
             )
 
 
@@ -77,7 +82,7 @@ def output_to(path: str, ctx: Context, inputs: Sequence[str] = ()) -> Iterator[C
         yield ctx
         return
     target = Path(path)
-    _refuse_inputs(target, inputs)
+    refuse_inputs("--output", target, inputs)
     if target.is_dir():
         raise UsageError(f"--output {path} is a folder", hint="name a file in it")
     if target.exists() and not target.is_file():

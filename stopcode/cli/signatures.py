@@ -246,18 +246,14 @@ def _test(args: argparse.Namespace, ctx: Context) -> int:
 
 def _facts(image: str, database: Database) -> Any:
     """Return the facts of an image, or those in a stored report."""
-    from parsers.limits import MAX_STORED_REPORT
-    from stopcode.report.stored import read_reports
+    from stopcode.report.stored import report_in
 
-    path = Path(image)
-    if path.is_file():
-        with path.open("rb") as file:
-            if file.read(1) == b"{":
-                file.seek(0)
-                return read_reports(file.read(MAX_STORED_REPORT + 1))[0]["facts"]
-    from stopcode.scan import scan
+    report = report_in(Path(image)) if image else None
+    if report is None:
+        from stopcode.scan import scan
 
-    return scan(image, database=database)["facts"]
+        report = scan(image, database=database)
+    return report["facts"]
 
 
 def _why(args: argparse.Namespace, ctx: Context) -> int:

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
-from parsers.errors import FormatError, InputNotFoundError
-from parsers.limits import MAX_STORED_REPORT
+from parsers.errors import InputNotFoundError
 from stopcode.cli.context import Context, is_terminal
 from stopcode.cli.errors import UsageError
 from stopcode.cli.exits import Exit
@@ -23,31 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `tui` takes."""
     parser.add_argument("image", metavar="IMAGE", help="a disk image, a folder, a dump, or a report in JSON")
     parser.add_argument("--ascii", action="store_true", help="draw states with ASCII signs alone")
-
-
-def stored_report(path: Path) -> dict[str, Any] | None:
-    """Return the report in a file, None when the file is something else (then it is an image: none begins with `{`).
-
-    Raises:
-        FormatError: the file is JSON, but no report, or holds several.
-        UnsupportedError: a report of another schema number.
-
-    """
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        if not file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
-            return None
-        file.seek(0)
-        data = file.read(MAX_STORED_REPORT + 1)
-    from stopcode.report.stored import read_reports
-
-    reports = read_reports(data)
-    if len(reports) > 1:
-        raise FormatError(
-            "report", f"{path} holds {len(reports)} reports", hint="put one of its lines into a file of its own"
-        )
-    return cast("dict[str, Any]", reports[0])
 
 
 def run(args: argparse.Namespace, ctx: Context) -> int:
@@ -66,7 +40,9 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
     path = Path(args.image)
     if not path.exists():
         raise InputNotFoundError(f"no such file or folder: {args.image}")
-    report = stored_report(path)
+    from stopcode.report.stored import report_in
+
+    report = cast("dict[str, Any] | None", report_in(path))
 
     from tui.app import run_tui
 

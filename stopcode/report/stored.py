@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from parsers.errors import FormatError, UnsupportedError
@@ -12,7 +13,7 @@ from parsers.limits import MAX_STORED_REPORT
 from stopcode.report.document import SCHEMA, Report
 from stopcode.report.shape import problems, schema_of
 
-__all__ = ["document_schema", "read_report", "read_reports"]
+__all__ = ["document_schema", "read_report", "read_reports", "report_in"]
 
 _SAYS_WHAT = "give what `stopcode scan -o json` wrote"
 
@@ -83,6 +84,30 @@ def read_reports(data: bytes) -> list[Report]:
     if len(lines) > 1 and all(line.lstrip().startswith("{") for _number, line in lines[:2]) and _is_object(lines[0][1]):
         return [read_report(line, line=number) for number, line in lines]
     return [read_report(text)]
+
+
+def report_in(path: Path) -> Report | None:
+    """Return the report in a file; None when the file is something else, an image then: none begins with `{`.
+
+    Raises:
+        FormatError: the file is JSON, but no report, or holds several.
+        UnsupportedError: a report of another schema number.
+        OSError: it cannot be read.
+
+    """
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        if not file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+            return None
+        file.seek(0)
+        data = file.read(MAX_STORED_REPORT + 1)
+    reports = read_reports(data)
+    if len(reports) > 1:
+        raise FormatError(
+            "report", f"{path} holds {len(reports)} reports", hint="put one of its lines into a file of its own"
+        )
+    return reports[0]
 
 
 def _is_object(line: str) -> bool:

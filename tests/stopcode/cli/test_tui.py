@@ -90,7 +90,6 @@ def test_a_report_beyond_the_limit_is_told(
 ) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps(REPORT))
-    monkeypatch.setattr("stopcode.cli.tui.MAX_STORED_REPORT", 10)
     monkeypatch.setattr("stopcode.report.stored.MAX_STORED_REPORT", 10)
     done = call("tui", path)
     assert done.code == 3
