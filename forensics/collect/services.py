@@ -74,10 +74,10 @@ def collect(machine: Machine, facts: Facts) -> None:
         try:
             child = next(keys, None)
         except StopcodeError as error:
-            machine.gap(facts, "/services", f"the list of services is damaged: {error.message}")
+            machine.gap(facts, "/services", f"not every service can be read: {error.message}")
             machine.diagnostics.error(
                 "services.list-damaged",
-                f"{len(found)} services were read, the rest of the list is damaged: {error.message}",
+                f"{len(found)} services were read, others cannot be: {error.message}",
                 source=f"SYSTEM\\{path}",
             )
             break

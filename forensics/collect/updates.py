@@ -90,10 +90,10 @@ def _packages(machine: Machine, facts: Facts) -> list[UpdateFact]:
             if update is not None:
                 found.append(update)
     except StopcodeError as error:
-        machine.gap(facts, "/updates", f"the list of packages is damaged: {error.message}")
+        machine.gap(facts, "/updates", f"not every package can be read: {error.message}")
         machine.diagnostics.error(
             "updates.list-damaged",
-            f"{len(found)} packages were read, the rest of the list is damaged: {error.message}",
+            f"{len(found)} packages were read, others cannot be: {error.message}",
             source=f"SOFTWARE\\{_PACKAGES}",
         )
     return found
