@@ -46,6 +46,7 @@ MACHINES = {
     "win81": Machine("hives/win81/SYSTEM", 9600, "logs/ws2008r2-dc/System.evtx"),
     "win10-1903": Machine("hives/win10-1903/SYSTEM", 18362, "logs/win10-1703/System.evtx"),
     "win10-dirty": Machine("hives/win10-dirty/SYSTEM_B", 16299, "logs/win10-1803-vss/System.evtx"),
+    "crashed": Machine("hives/win81/SYSTEM", 19041, "logs/ws2016-dc/System.evtx", ("triage_x64",)),
     "dumps": Machine(
         "hives/win81/SYSTEM",
         19041,

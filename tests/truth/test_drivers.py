@@ -20,13 +20,15 @@ from tests.truth.composed import DRIVERS, MACHINES, content, make_disk
 pytestmark = [pytest.mark.realdata, pytest.mark.wheels, pytest.mark.peer("mkntfs", "wimlib-imagex")]
 
 _LARGEST = 4 << 20
+_IMAGES = (".sys", ".dll", ".pyd", ".exe")
 #: Name on the disk, which a service of the hive names -> whose bytes stand there.
 TAKEN = {"vmstorfl.sys": "WinDivert64.sys", "storvsc.sys": "pywintypes312.dll", "vmbus.sys": "msvcp140"}
 
 
 def fixtures() -> dict[str, Path]:
     """Name on the disk -> file; Windows takes any PE image for a driver's file, whatever it ends in."""
-    files = [path for path in all_fetched() if path.is_file() and path.stat().st_size <= _LARGEST]
+    fetched_files = [path for path in all_fetched() if path.is_file() and path.suffix in _IMAGES]
+    files = [path for path in fetched_files if path.stat().st_size <= _LARGEST]
     named = {path.name if path.suffix == ".sys" else path.name.replace(".", "_") + ".sys": path for path in files}
     return named | {name: fetched(member) for name, member in TAKEN.items()}
 
