@@ -14,10 +14,10 @@ from construct import Bytes, Container, Int32ub, Int64ub, Struct
 from forensics.disk.foreign import ForeignSource, SourceFile, as_ours
 from forensics.disk.opening import Layer, Opener, Opening, base_name, beside
 from parsers.bytesource import ByteSource, FileSource, StreamSource, read_exact
-from parsers.disk.overlay import GRANULE, OverlaySource
 from parsers.disk.reading import PaddedSource
 from parsers.disk.table import numbers
 from parsers.errors import FormatError, MissingParentError, UnsupportedError
+from parsers.overlay import GRANULE, OverlaySource
 
 __all__ = ["open_qcow2"]
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from parsers.bytesource import ByteSource
-from parsers.disk.overlay import GRANULE, OverlaySource
 from parsers.disk.vhdx_header import checksum_is_right
 from parsers.disk.vhdx_layouts import FAST_DESCRIPTOR, FAST_LOG_ENTRY
+from parsers.overlay import GRANULE, OverlaySource
 
 __all__ = ["LogEntry", "Replay", "active_sequence", "apply_log"]
 

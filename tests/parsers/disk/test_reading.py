@@ -14,12 +14,12 @@ from parsers.bytesource import BytesSource
 from parsers.diagnostics import Diagnostics
 from parsers.disk import vhd, vhdx
 from parsers.disk.bitmap import SectorBitmaps, runs
-from parsers.disk.overlay import OverlaySource
 from parsers.disk.reading import ConcatSource, ExtentSource, PaddedSource, ZeroSource
 from parsers.disk.table import EntryTable
 from parsers.disk.vhd import Vhd
 from parsers.disk.vhdx import Vhdx
 from parsers.errors import FormatError, ReadError, UnsupportedError
+from parsers.overlay import OverlaySource
 from tests.parsers.disk import vhd_writer, vhdx_writer
 from tests.parsers.disk.vhd_writer import numbered
 from tests.parsers.disk.vhdx_writer import MIB

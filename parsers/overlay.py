@@ -8,20 +8,22 @@ from parsers.bytesource import ByteSource
 
 __all__ = ["GRANULE", "OverlaySource"]
 
-#: Changes are whole granules at multiples of it.
+#: Changes are whole granules at multiples of their size, which is this one where a format does not change less.
 GRANULE = 4096
 
 
 class OverlaySource:
-    """A byte source with granules of 4 KiB replaced, ranges zeroed, and its end moved.
+    """A byte source with granules replaced, ranges zeroed, and its end moved.
 
     Args:
         base: what lies below; never changed.
+        granule: bytes of one.
 
     """
 
-    def __init__(self, base: ByteSource) -> None:
+    def __init__(self, base: ByteSource, granule: int = GRANULE) -> None:
         self._base = base
+        self._granule = granule
         self._size = base.size
         self._data: dict[int, bytes] = {}
         self._granules: list[int] = []
@@ -43,14 +45,14 @@ class OverlaySource:
         self.grow(end)
 
     def put(self, offset: int, data: bytes) -> None:
-        """Replace the granule at `offset`, a multiple of 4096, by 4096 bytes."""
+        """Replace the granule at `offset`, a multiple of its size, by `data`, which is as long."""
         if offset not in self._data:
             insort(self._granules, offset)
         self._data[offset] = data
-        self.grow(offset + GRANULE)
+        self.grow(offset + self._granule)
 
     def zero(self, offset: int, length: int) -> None:
-        """Zero `length` bytes from `offset`, both multiples of 4096; granules put there before are gone."""
+        """Zero `length` bytes from `offset`, both multiples of a granule; granules put there before are gone."""
         end = offset + length
         low, high = bisect_right(self._granules, offset - 1), bisect_right(self._granules, end - 1)
         for place in self._granules[low:high]:
@@ -64,7 +66,7 @@ class OverlaySource:
         if offset < 0 or length <= 0 or offset >= self._size:
             return b""
         end = min(offset + length, self._size)
-        low = bisect_right(self._granules, offset - GRANULE)
+        low = bisect_right(self._granules, offset - self._granule)
         high = bisect_right(self._granules, end - 1)
         zeroed = [(max(a, offset), min(b, end)) for a, b in self._zeros if a < end and b > offset]
         data = self._base.read_at(offset, end - offset)
@@ -77,7 +79,7 @@ class OverlaySource:
         for start, stop in zeroed:
             whole[start - offset : stop - offset] = bytes(stop - start)
         for place in self._granules[low:high]:
-            start, stop = max(place, offset), min(place + GRANULE, end)
+            start, stop = max(place, offset), min(place + self._granule, end)
             changed.append((start, stop))
             whole[start - offset : stop - offset] = self._data[place][start - place : stop - place]
         return bytes(whole[: self._first_lost(offset, end, changed) - offset])
