@@ -7,34 +7,20 @@ References: msuhanov/regf "Windows registry file format specification"; hivex, p
 read as second opinions. Tried on SYSTEM hives of Windows XP, 7, 8.1, 10 1709 and 10 1903, BCD stores, Amcache hives
 and damaged test hives.
 
-A hive that was not written out cleanly (`dirty`) is read as it stands: the changes in its .LOG files are not applied
-here. A replayer can put a source that shows the changed pages under `Hive`.
+A hive that was not written out cleanly (`dirty`) is read as it stands: `parsers.registry.log.recover` gives a source
+that shows it with the changes in its logs.
 """
 
 from __future__ import annotations
 
-import struct
-from typing import Final
-
 from parsers.bytesource import ByteSource
 from parsers.errors import FormatError, TruncatedError
 from parsers.limits import MAX_HIVE_BYTES, require_count
+from parsers.registry.base_block import BASE_BLOCK, HIVE, BaseBlock
 from parsers.registry.cells import FIRST_BIN, Cells
 from parsers.registry.keys import Key
 
-__all__ = ["Hive", "checksum"]
-
-_BASE = struct.Struct("<4sIIQIIIIII")
-_BASE_BLOCK: Final = 512
-_CHECKSUM_AT: Final = 0x1FC
-
-
-def checksum(base_block: bytes) -> int:
-    """Return the checksum of a base block: exclusive or of its first 127 words; 0 and 0xFFFFFFFF are avoided."""
-    total = 0
-    for (word,) in struct.iter_unpack("<I", base_block[:_CHECKSUM_AT]):
-        total ^= word
-    return {0: 1, 0xFFFFFFFF: 0xFFFFFFFE}.get(total, total)
+__all__ = ["Hive"]
 
 
 class Hive:
@@ -56,29 +42,31 @@ class Hive:
     """
 
     def __init__(self, source: ByteSource) -> None:
-        head = source.read_at(0, _BASE_BLOCK)
+        head = source.read_at(0, BASE_BLOCK)
         if not head.strip(b"\0"):
             what = "the file is empty" if source.size == 0 else "its beginning is all zeros"
             raise FormatError("regf", f"not a registry hive: {what}", offset=0)
         if head[:4] != b"regf":
             raise FormatError("regf", "not a registry hive", offset=0, expected="regf", found=head[:4].hex())
-        if len(head) < _BASE_BLOCK or source.size <= FIRST_BIN:
+        if len(head) < BASE_BLOCK or source.size <= FIRST_BIN:
             raise TruncatedError("regf", "the hive ends within its base block", offset=source.size)
-        (_, primary, secondary, written, major, minor, kind, form, root, bins) = _BASE.unpack_from(head)
-        if major != 1 or form != 1:
-            raise FormatError("regf", "unknown version", offset=0x14, expected="1, 1", found=f"{major}, {form}")
-        if kind != 0:
-            raise FormatError("regf", "a transaction log, not a hive", offset=0x1C, expected=0, found=kind)
-        require_count(bins, MAX_HIVE_BYTES, format="regf", what="size of the hive bins", offset=0x28)
-        self.minor_version: int = minor
-        self.last_written: int = written
-        self.primary_sequence: int = primary
-        self.secondary_sequence: int = secondary
-        self.header_valid = checksum(head) == int.from_bytes(head[_CHECKSUM_AT : _CHECKSUM_AT + 4], "little")
-        self.root_cell: int = root
+        base = BaseBlock.parse(head)
+        if base.major != 1 or base.form != 1:
+            raise FormatError(
+                "regf", "unknown version", offset=0x14, expected="1, 1", found=f"{base.major}, {base.form}"
+            )
+        if base.kind != HIVE:
+            raise FormatError("regf", "a transaction log, not a hive", offset=0x1C, expected=HIVE, found=base.kind)
+        require_count(base.bins_size, MAX_HIVE_BYTES, format="regf", what="size of the hive bins", offset=0x28)
+        self.minor_version: int = base.minor
+        self.last_written: int = base.written
+        self.primary_sequence: int = base.primary
+        self.secondary_sequence: int = base.secondary
+        self.header_valid = base.checksum_is_right
+        self.root_cell: int = base.root
         self.misfiled: dict[int, frozenset[str]] = {}
-        self.cells = Cells(source, bins)
-        self.root = Key(self, root, None)
+        self.cells = Cells(source, base.bins_size)
+        self.root = Key(self, base.root, None)
 
     @property
     def dirty(self) -> bool:

@@ -12,7 +12,7 @@ from parsers.bytesource import BytesSource
 from parsers.errors import FormatError, StopcodeError, TruncatedError
 from parsers.limits import MAX_HIVE_BLOCKS, MAX_HIVE_BYTES, MAX_REGISTRY_VALUE
 from parsers.registry import Hive, decode, keys, layouts
-from parsers.registry.hive import checksum
+from parsers.registry.base_block import checksum
 from samples.hive import Key as Branch
 from samples.hive import Value as Leaf
 from samples.hive import write_hive
