@@ -115,7 +115,7 @@ def _rows(report: dict[str, Any]) -> Iterator[Row]:
     for index, crash in enumerate((report.get("facts") or {}).get("crashes") or []):
         latest = bool(crash.get("latest", True))
         text = f"{stop_code(crash.get('bugcheck') or {})} · {culprit_name(crash)} · {moment(crash.get('time'))}"
-        mark = "crash" if latest else "old crash"
+        mark = "live report" if crash.get("live") else "crash" if latest else "old crash"
         yield Row("crash", index, mark, text, "plain" if latest else "quiet")
     for index, remark in enumerate(report.get("diagnostics") or []):
         severity = str(remark.get("severity"))
@@ -142,7 +142,7 @@ def evidence_lines(report: dict[str, Any], row: Row) -> list[Line]:
 
 
 def _crash(crash: dict[str, Any]) -> Iterator[Line]:
-    if not crash.get("latest", True):
+    if not crash.get("latest", True) and not crash.get("live"):
         yield Line("An earlier crash: the machine has booted since.", "doubt")
     yield from crash_lines(crash, verbose=True)
 

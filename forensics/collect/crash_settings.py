@@ -1,8 +1,8 @@
 r"""What Windows was told to do when it crashes: `Control\CrashControl` and the page files.
 
 Source: MicrosoftDocs/SupportArticles-docs (memory dump file options) and MicrosoftDocs/windows-driver-docs
-(automatic memory dump); values seen in real hives of Windows 7 to 10. That an active dump is a complete one with
-FilterPages = 1 is from memory of practice, not documented.
+(automatic memory dump: LastCrashTime is set when a dump did not fit); values seen in real hives of Windows 7 to 10.
+That an active dump is a complete one with FilterPages = 1 is from memory of practice, not documented.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from forensics.collect.machine import Found, Machine
-from forensics.facts import Facts
+from forensics.facts import Facts, filetime_to_iso
 from parsers.errors import StopcodeError
 
 __all__ = ["collect"]
@@ -38,7 +38,12 @@ def collect(machine: Machine, facts: Facts) -> None:
         ("dedicated_dump_file", crash_control, "DedicatedDumpFile"),
         ("overwrite", crash_control, "Overwrite"),
         ("auto_reboot", crash_control, "AutoReboot"),
+        ("always_keep", crash_control, "AlwaysKeepMemoryDump"),
+        ("ignore_page_file_size", crash_control, "IgnorePagefileSize"),
+        ("dump_filters", crash_control, "DumpFilters"),
+        ("page_file_was_too_small", crash_control, "LastCrashTime"),
         ("paging_files", memory, "PagingFiles"),
+        ("existing_paging_files", memory, "ExistingPageFiles"),
     ):
         try:
             found = machine.value("SYSTEM", path, name)
@@ -52,8 +57,10 @@ def collect(machine: Machine, facts: Facts) -> None:
 
 
 def _convert(machine: Machine, field: str, found: Found) -> str | bool | list[str] | None:
-    if field == "paging_files":
+    if field in ("paging_files", "existing_paging_files", "dump_filters"):
         return found.strings()
+    if field == "page_file_was_too_small":
+        return filetime_to_iso(found.filetime())
     if field in ("dump_file", "minidump_dir", "dedicated_dump_file"):
         return found.text()
     number = found.number()

@@ -1,33 +1,39 @@
 r"""Crashes: every dump on the disk, analysed in place with the disk's own driver files.
 
-Dumps are looked for where Windows puts them (`MEMORY.DMP` and `Minidump` in the Windows folder) and where CrashControl
-says. They are sorted newest first, by the time in the dump.
+Where dumps are looked for: `forensics.collect.dump_places`. They are sorted newest first, by the time in the dump.
 
 `latest`. A report speaks of the machine as it is now, so only a crash that no later start of Windows followed is the
 latest one; an older crash is history. The rule, in this order:
 
-1. the dump tells when its own boot began (its time less its up-time). If that is, within half a minute, the newest
+1. a live report is no crash: Windows wrote it and ran on;
+2. the dump tells when its own boot began (its time less its up-time). If that is, within half a minute, the newest
    boot that the System log knows, the crash is the latest one: nothing came after it;
-2. a boot in the log that began after the crash, or a clean shutdown after it (`ShutdownTime`), makes it an earlier one;
-3. otherwise, and where the log cannot be read, the newest dump is the latest one; that nothing speaks against it, and
+3. a boot in the log that began after the crash, or a clean shutdown after it (`ShutdownTime`), makes it an earlier one;
+4. otherwise, and where the log cannot be read, the newest dump is the latest one; that nothing speaks against it, and
    why, stands in `latest_because`.
 
 A start that died before the event log service ran leaves nothing in the log and does not count: a machine that stops
 at every start has one latest crash, its last.
+
+A dump inside a page file is dated in the same way. Where it is the latest crash, Windows has not come as far as its
+session manager since, which would have taken it out. Where it is not, the page file has been in use since: its first
+block is never used again, so an old header outlives the bytes behind it, and what they say is told with that doubt.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from forensics.collect.dump_places import CARRIERS, DumpPlace, find_places
 from forensics.collect.machine import Machine
-from forensics.collect.volume import FileEntry
+from forensics.collect.no_dump import explain_missing
 from forensics.crash.analyse import analyse, trim
 from forensics.crash.images import DiskImages
 from forensics.facts import CrashDict, Facts, filetime_to_iso, path_of
-from parsers.dump import looks_like_dump
+from parsers.dump.header import Attributes
 from parsers.errors import StopcodeError
 from parsers.limits import MAX_CRASHES, MAX_FULL_CRASHES
+from parsers.windows_builds import base_of
 
 __all__ = ["collect", "decide_latest"]
 
@@ -35,95 +41,121 @@ _SAME_BOOT_S = 30.0
 
 
 def collect(machine: Machine, facts: Facts) -> None:
-    """Fill `/crashes`."""
-    stats = _dumps(machine, facts)
-    if len(stats) > MAX_CRASHES:
+    """Fill `/crashes`, and say why there is no dump where there is none."""
+    places = find_places(machine, facts)
+    dumps = places.dumps[:MAX_CRASHES]
+    if len(places.dumps) > MAX_CRASHES:
         machine.diagnostics.warning(
             "crashes.many",
-            f"{len(stats)} dumps are on the disk; the newest {MAX_CRASHES} were analysed",
-            hint="copy an older one out and read it with `stopcode dump`",
+            f"{len(places.dumps) + places.left_out} dumps are on the disk; the newest {MAX_CRASHES} were analysed",
+            hint="`stopcode rescue` lists them all; copy an older one out and read it with `stopcode dump`",
         )
-        stats = stats[:MAX_CRASHES]
     images = DiskImages(machine.windows)
     crashes: list[tuple[str, CrashDict]] = []
-    for stat, where in stats:
+    for place in dumps:
         try:
-            opened = machine.windows.files.open(stat.path)
-            if not looks_like_dump(opened.read_at(0, 16)) and where == "dedicated":
-                # A dedicated dump file is space kept free until a crash is written into it.
-                continue
-            crash = analyse(
-                opened,
-                path=stat.path,
-                where="minidump" if where == "minidump" else "memory-dmp",
-                images=images,
-                diagnostics=machine.diagnostics,
-            )
+            crash = _analysed(machine, place, images)
         except StopcodeError as error:
-            machine.gap(facts, path_of("crashes", stat.path), error.message)
+            machine.gap(facts, path_of("crashes", place.path), error.message)
             machine.diagnostics.error(
                 "crashes.dump-unreadable",
-                f"{stat.path} cannot be read as a dump: {error.message}",
+                f"{place.path} cannot be read as a dump: {error.message}",
                 hint=error.hint,
-                source=stat.path,
+                source=place.path,
             )
             continue
-        crashes.append((crash.get("time") or filetime_to_iso(stat.modified) or "", crash))
+        # A page file was changed by whatever ran last: only the dump in it can tell a time.
+        changed = "" if place.where in CARRIERS else filetime_to_iso(place.modified) or ""
+        crashes.append((crash.get("time") or changed, crash))
     crashes.sort(key=lambda pair: (_instant(pair[0]), pair[1]["dump"].get("size", 0), pair[1]["item"]))
     crashes.reverse()
     decide_latest(facts, crashes)
+    _mark_copies([crash for _time, crash in crashes])
+    for _time, crash in crashes:
+        if crash["dump"].get("where") in CARRIERS:
+            _tell_of_carrier(machine, facts, crash)
     facts["crashes"] = [
         crash if number < MAX_FULL_CRASHES else trim(crash) for number, (_time, crash) in enumerate(crashes)
     ]
+    explain_missing(machine, facts, places)
 
 
-def _dumps(machine: Machine, facts: Facts) -> list[tuple[FileEntry, str]]:
-    """Return the dump files, newest first by the time of the file, then by name."""
-    settings = facts["crash_settings"]
-    files = [(f"{machine.root}\\MEMORY.DMP", "memory-dmp")]
-    folders = [f"{machine.root}\\Minidump"]
-    for named, where in (("dump_file", "memory-dmp"), ("dedicated_dump_file", "dedicated")):
-        path = _resolve(machine, facts, settings.get(named))
-        if path is not None:
-            files.append((path, where))
-    folder = _resolve(machine, facts, settings.get("minidump_dir"))
-    if folder is not None:
-        folders.append(folder)
-    found: dict[str, tuple[FileEntry, str]] = {}
-    for path, where in files:
-        try:
-            stat = machine.windows.files.stat(path)
-        except StopcodeError as error:
-            machine.gap(facts, path_of("crashes", path), error.message)
-            continue
-        if stat is not None and not stat.is_dir:
-            found.setdefault(stat.path.lower(), (stat, where))
-    for path in folders:
-        damage: list[StopcodeError] = []
-        try:
-            listed = machine.windows.files.listdir(path, damage)
-        except StopcodeError as error:
-            machine.gap(facts, path_of("crashes", path), f"the folder cannot be read: {error.message}")
-            continue
-        for broken in damage:
-            machine.gap(facts, path_of("crashes", path), f"the folder is damaged: {broken.message}")
-        for stat in listed:
-            if not stat.is_dir and stat.name.lower().endswith(".dmp"):
-                found.setdefault(stat.path.lower(), (stat, "minidump"))
-    return sorted(found.values(), key=lambda pair: (pair[0].modified, pair[0].path.lower()), reverse=True)
+def _analysed(machine: Machine, place: DumpPlace, images: DiskImages) -> CrashDict:
+    """Analyse a dump in place.
+
+    Raises:
+        StopcodeError: it cannot be read as a dump.
+
+    """
+    with place.reading() as (opened, whole):
+        crash = analyse(opened, path=place.path, where=place.where, images=images, diagnostics=machine.diagnostics)
+    if not whole:
+        crash["dump"]["complete"] = False
+        crash["gaps"].append(f"{place.path} has {opened.size:,} bytes, fewer than the dump's header says it needs")
+    attributes = int(crash["dump"].get("attributes", "0x0"), 16)
+    if place.where == "live-kernel" or attributes & Attributes.LIVE_DUMP:
+        crash["live"] = True
+    return crash
 
 
-def _resolve(machine: Machine, facts: Facts, path: object) -> str | None:
-    if not isinstance(path, str):
-        return None
-    resolved = machine.windows.resolve(path)
-    if resolved is None:
-        machine.diagnostics.info(
-            "crashes.other-volume",
-            f"CrashControl puts dumps to {path}, which is not on the Windows volume: nothing was looked for there",
-            hint="read a dump from that disk with `stopcode dump`",
+def _identity(crash: CrashDict) -> tuple[object, ...]:
+    """Return what two dumps of one crash share, if they are of one kind."""
+    bugcheck = crash["bugcheck"]
+    parameters = tuple(parameter["value"] for parameter in bugcheck["parameters"])
+    return crash.get("time"), crash.get("uptime_s"), bugcheck["code_raw"], parameters, crash["dump"].get("type")
+
+
+def _mark_copies(crashes: list[CrashDict]) -> None:
+    """Say of a dump in a carrier and of one in the error reports which other file holds the same."""
+    files: dict[tuple[object, ...], CrashDict] = {}
+    passing = (*CARRIERS, "wer")
+    for crash in crashes:
+        if crash["dump"].get("where") not in passing and "time" in crash:
+            files.setdefault(_identity(crash), crash)
+    for crash in crashes:
+        kept = files.get(_identity(crash))
+        if kept is not None and crash["dump"].get("where") in passing:
+            crash["dump"]["copy_of"] = kept["item"]
+            if kept.get("live"):
+                crash["live"], crash["latest"], crash["latest_because"] = True, False, kept["latest_because"]
+
+
+_CARRIER_NAMES = {
+    "pagefile": "the page file",
+    "dump-tmp": "a page file that the session manager renamed",
+    "dedicated": "the dedicated dump file",
+}
+
+
+def _tell_of_carrier(machine: Machine, facts: Facts, crash: CrashDict) -> None:
+    """Say what the place means for a dump that never became a file of its own."""
+    where, path = crash["dump"].get("where", ""), crash["item"]
+    copy = crash["dump"].get("copy_of")
+    if copy is not None:
+        crash["latest_because"] += f"; it was copied to {copy} since"
+        return
+    in_use = where == "pagefile" and not crash["latest"]
+    system, build = facts["system"].get("build"), crash.get("build")
+    other_build = system is not None and build is not None and base_of(system) != base_of(build)
+    if other_build:
+        crash["gaps"].append(
+            f"the dump is of build {build}, and the disk holds build {system}: it is of an older Windows"
         )
-    return resolved
+    if in_use:
+        crash["latest_because"] += "; the page file has been in use since, so parts of the dump may be overwritten"
+        crash["gaps"].append("the dump lies in a page file that has been in use since: parts of it may be overwritten")
+    elif where == "pagefile":
+        crash["latest_because"] += (
+            "; it still lies in the page file, so Windows has not come as far as its session manager since"
+        )
+    when = crash.get("time", "an unknown time")
+    machine.diagnostics.info(
+        "crashes.dump-not-copied",
+        f"A dump of {when} lies in {path}, {_CARRIER_NAMES[where]}"
+        + (", which has been in use since" if in_use else ", and was not copied to a file of its own"),
+        hint="`stopcode rescue` copies it out",
+        source=path,
+    )
 
 
 def _instant(time: str) -> float:
@@ -135,9 +167,12 @@ def _instant(time: str) -> float:
 
 def decide_latest(facts: Facts, crashes: list[tuple[str, CrashDict]]) -> None:
     """Set `latest` and `latest_because` of (time, crash) pairs that are sorted newest first."""
-    newest = crashes[0][0] if crashes else ""
+    newest = next((time for time, crash in crashes if not crash.get("live")), "")
     for time, crash in crashes:
-        if time != newest:
+        if crash.get("live"):
+            crash["latest"] = False
+            crash["latest_because"] = "it is a live report: Windows wrote it and ran on"
+        elif time != newest:
             crash["latest"] = False
             crash["latest_because"] = "a newer dump is on the disk"
         else:

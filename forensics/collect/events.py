@@ -15,7 +15,7 @@ from forensics.facts import EventFact, Facts, path_of, source
 from parsers.errors import StopcodeError
 from parsers.limits import MAX_EVENT_LOG, MAX_EVENTS
 
-__all__ = ["BOOT_EVENTS", "LEVELS", "collect", "log_path", "reports_bugcheck"]
+__all__ = ["BOOT_EVENTS", "DUMP_EVENTS", "LEVELS", "collect", "log_path", "reports_bugcheck"]
 
 #: Provider and id of the events that tell how boots began and ended, of the System log.
 BOOT_EVENTS = frozenset({
@@ -26,6 +26,17 @@ BOOT_EVENTS = frozenset({
     ("bugcheck", 1001),
     ("eventlog", 6008),
 })  # fmt: skip
+#: Events that say why a dump was not written or not kept, of the System log; what each means.
+DUMP_EVENTS: dict[tuple[str, int], str] = {
+    ("volmgr", 44): "the place of the dump file on the disk could not be told",
+    ("volmgr", 45): "the driver that writes dumps could not be loaded",
+    ("volmgr", 46): "crash dumps could not be set up at the start of Windows: no page file was ready for them",
+    ("volmgr", 48): "the dump file could not be set up for writing past the file system",
+    ("volmgr", 49): "the page file could not be set up for crash dumps: it is too small or on another volume",
+    ("volmgr", 161): "the dump could not be written while the machine stopped: the storage's dump drivers failed",
+    ("volmgr", 163): "a driver failed while the dump was written",
+    ("microsoft-windows-wer-systemerrorreporting", 1018): "Windows did not keep the dump",
+}
 LEVELS: dict[int, Literal["critical", "error", "warning", "information", "verbose"]] = {
     0: "information",
     1: "critical",
@@ -49,7 +60,7 @@ def reports_bugcheck(record: LogRecord) -> bool:
 
 def collect(machine: Machine, facts: Facts) -> ReadLog | None:
     """Fill `/events`; return the System log for the boots collector, or None when it cannot be read."""
-    wanted: dict[str, set[tuple[str, int]]] = {"System": set(BOOT_EVENTS)}
+    wanted: dict[str, set[tuple[str, int]]] = {"System": {*BOOT_EVENTS, *DUMP_EVENTS}}
     names = {"system": "System"}
     for log, provider, event_id in sorted(machine.wants.events):
         name = names.setdefault(log.lower(), log)

@@ -258,7 +258,7 @@ CRASH = _Crashes(
         "time": Field(DATE_TIME, "time"),
         "uptime_s": Field(INTEGER, "up-time in seconds"),
         "source": Field(
-            enum_of("memory-dmp", "minidump", "pagefile", "live-kernel", "wer", "file"),
+            enum_of("memory-dmp", "minidump", "pagefile", "dump-tmp", "dedicated", "live-kernel", "wer", "file"),
             "place of the dump",
             get=lambda item: _dump(item, "where"),
             path=("dump",),

@@ -59,7 +59,11 @@ def _facts(crash: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "System", ", ".join(system)
     if crash.get("process"):
         yield "Process", str(crash["process"])
-    if crash.get("latest_because") and not crash.get("latest", True):
+    if dump.get("copy_of"):
+        yield "Copy", f"the same crash as {dump['copy_of']}"
+    if crash.get("live"):
+        yield "Live", str(crash.get("latest_because") or "a live report")
+    elif crash.get("latest_because") and not crash.get("latest", True):
         yield "Earlier", f"an earlier crash: {crash['latest_because']}"
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from forensics.crash.undumped import undumped
 from stopcode.report.outcome import is_unread
 from stopcode.report.words import caused_by, count_of, culprit_name, duration, machine_name, moment, stop_code
 
@@ -116,23 +117,6 @@ def _unread(facts: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def _undumped(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the last bug check that the event log reports, unless a dump on the disk is of it."""
-    boot = facts.get("boot") or {}
-    reported: Mapping[str, Any] | None = boot.get("last_bugcheck")
-    if not reported:
-        return None
-    until = str(reported.get("time") or "")
-    before = sorted(str(item.get("started")) for item in boot.get("boots") or [] if str(item.get("started")) < until)
-    # The report is written by the boot behind the crash; the boot before that one is the crashed one.
-    since = before[-2] if len(before) > 1 else ""
-    for crash in facts.get("crashes") or []:
-        same = (crash.get("bugcheck") or {}).get("code") == reported.get("code")
-        if same and since <= str(crash.get("time") or "") <= until:
-            return None
-    return reported
-
-
 def _without_dump(machine: str, facts: Mapping[str, Any]) -> tuple[str, bool]:
     """Return what is known of the latest boot where no dump tells of it, and whether a reported stop is part of it.
 
@@ -140,7 +124,7 @@ def _without_dump(machine: str, facts: Mapping[str, Any]) -> tuple[str, bool]:
     written by the boot behind the stop, and a machine that stops at every start leaves no more than that.
     """
     boots = (facts.get("boot") or {}).get("boots") or []
-    reported = _undumped(facts)
+    reported = undumped(facts)
     newest = boots[0] if boots else {}
     ran_until = _ran_until(facts, newest)
     if reported and (not newest or (_crashed_before(boots) and not ran_until)):
@@ -302,8 +286,9 @@ def _lines(
     if rest:
         more = f", and {len(rest) - 1} more" if len(rest) > 1 else ""
         lines.append(f"Also {rest[0].get('state')}: {rest[0].get('title')} [{rest[0].get('rule')}]{more}")
-    earlier = [item for item in facts.get("crashes") or [] if item is not crash]
-    other = None if reported else _undumped(facts)
+    # The report of a machine that ran on is no crash.
+    earlier = [item for item in facts.get("crashes") or [] if item is not crash and not item.get("live")]
+    other = None if reported else undumped(facts)
     if other:
         lines.append(f"The event log reports a stop before {moment(other.get('time'))}: {stop_code(other)}")
     boots = (facts.get("boot") or {}).get("boots") or []

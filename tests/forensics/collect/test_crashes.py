@@ -11,6 +11,8 @@ import pytest
 
 from forensics.collect.crashes import decide_latest
 from forensics.facts import CrashDict, Facts, empty_facts
+from parsers.bytesource import BytesSource
+from parsers.dump.header import parse_header
 from parsers.errors import ReadError
 from parsers.limits import MAX_CRASHES, MAX_FULL_CRASHES
 from tests.forensics.world import STORFLT, gaps, named, pe_file, scan
@@ -45,7 +47,6 @@ def test_dumps_are_found_where_windows_puts_them_and_told_newest_first() -> None
             MEMORY_DMP: dump("2021-02-20T10:00:00Z"),
             r"\Windows\Minidump\022121-1.dmp": dump("2021-02-21T10:00:00Z"),
             r"\Windows\Minidump\readme.txt": b"x",
-            r"\Windows\LiveKernelReports\live.dmp": dump("2021-02-22T10:00:00Z"),
         }
     )
     assert [(crash["item"], crash["dump"]["where"], crash["latest"]) for crash in facts["crashes"]] == [
@@ -54,6 +55,27 @@ def test_dumps_are_found_where_windows_puts_them_and_told_newest_first() -> None
     ]
     assert facts["crashes"][0]["bugcheck"]["code"] == "0xd1"
     assert facts["crashes"][0]["time"] == "2021-02-21T10:00:00Z"
+
+
+def test_a_live_report_is_told_and_is_never_the_latest_crash() -> None:
+    live = r"\Windows\LiveKernelReports\WATCHDOG\live.dmp"
+    facts, _ = scan(files={MEMORY_DMP: dump("2021-02-20T10:00:00Z"), live: dump("2021-02-22T10:00:00Z")})
+    assert [(crash["item"], crash["dump"]["where"], crash["latest"]) for crash in facts["crashes"]] == [
+        (live, "live-kernel", False),
+        (MEMORY_DMP, "memory-dmp", True),
+    ]
+    assert facts["crashes"][0]["live"] is True
+    assert "ran on" in facts["crashes"][0]["latest_because"]
+    assert "live" not in facts["crashes"][1]
+
+
+def test_a_dump_whose_header_says_live_is_no_crash_wherever_it_lies() -> None:
+    data = bytearray(dump("2021-02-22T10:00:00Z"))
+    struct.pack_into("<I", data, 0x1050, 0x10)
+    assert parse_header(BytesSource(data)).attributes == 0x10
+    facts, _ = scan(files={MEMORY_DMP: bytes(data)})
+    assert facts["crashes"][0]["live"] is True
+    assert facts["crashes"][0]["latest"] is False
 
 
 def test_dumps_are_found_where_crash_control_says() -> None:
