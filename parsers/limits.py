@@ -23,6 +23,7 @@ __all__ = [
     "MAX_DRIVER_FILES",
     "MAX_DRIVER_LIST",
     "MAX_DUMP_PLACES",
+    "MAX_DUMP_FILES",
     "MAX_DUMP_RANGES",
     "MAX_EVENTS",
     "MAX_EVENT_ERRORS",
@@ -68,6 +69,7 @@ __all__ = [
     "MAX_PROTOTYPE_DEPTH",
     "MAX_REGISTRY_TEXT",
     "MAX_REGISTRY_VALUE",
+    "MAX_REPLAY_CHANGES",
     "MAX_SECONDARY_BLOBS",
     "MAX_SERVICES",
     "MAX_SMBIOS_STRUCTURES",
@@ -99,6 +101,8 @@ __all__ = [
 MAX_MEMORY_RUNS = 1 << 14
 #: Entries walked in PsLoadedModuleList before the list is called endless (crash-dump practice: about 250).
 MAX_LOADED_MODULES = 2048
+#: Files below folders of dumps that are looked at.
+MAX_DUMP_FILES = 100_000
 #: Files below a folder of images that are listed.
 MAX_IMAGE_FILES = 200_000
 #: Bytes of the kernel's image that are searched for its debugger block (the image has some 16 MiB).
@@ -171,6 +175,8 @@ MAX_HIVE_BLOCKS = 2048
 MAX_HIVE_DEPTH = 512
 #: Bytes of one log of a hive (Windows keeps them below some 32 MiB).
 MAX_HIVE_LOG = 64 << 20
+#: Values that one remark lists of those that the replay of a hive's logs changed.
+MAX_REPLAY_CHANGES = 20
 #: Bytes of one registry value that a collector takes.
 MAX_REGISTRY_VALUE = 16 << 20
 #: Entries of a triage dump's table of memory blocks (real dumps hold at most 5,000).

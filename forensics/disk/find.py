@@ -15,9 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from forensics.disk.hives import open_quietly
 from parsers.diagnostics import Diagnostics
 from parsers.errors import StopcodeError
-from parsers.registry import Hive
 
 if TYPE_CHECKING:
     from forensics.collect.volume import FileTree
@@ -103,7 +103,7 @@ def _hive(files: FileTree, path: str) -> tuple[int, int]:
         return 0, 0
     changed = 0
     try:
-        hive = Hive(files.open(path))
+        hive = open_quietly(files, path)
     except StopcodeError:
         return 1, 0
     try:

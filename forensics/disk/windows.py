@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from forensics.disk.hives import open_hive
 from forensics.disk.tree import join, parts_of
 from parsers.diagnostics import Diagnostics
 from parsers.errors import StopcodeError
@@ -35,6 +36,8 @@ _VARIABLES: Final = {
     "%public%": "\\Users\\Public",
 }
 _SYSTEM_ROOT: Final = ("%systemroot%", "%windir%", "systemroot")
+#: Hives that lie elsewhere than in System32/config.
+_PLACES: Final = {"AMCACHE": "AppCompat\\Programs\\Amcache.hve"}
 _CURRENT_VERSION: Final = r"Microsoft\Windows NT\CurrentVersion"
 
 
@@ -62,7 +65,7 @@ class WindowsVolume:
     Args:
         root: the Windows folder (`\Windows`).
         files: the volume's files.
-        diagnostics: told of hives that were not written out cleanly.
+        diagnostics: told of hives that were not written out cleanly, and of what their logs changed.
         identity: what MountedDevices calls this volume: disk signature and offset, or `DMIO:ID:` and a GUID; b"" when
             it is not known.
         beside: the other volumes of the disk; a drive's name is given to them here.
@@ -87,7 +90,7 @@ class WindowsVolume:
         self._others: list[tuple[Beside, set[str]]] | None = None
 
     def hive(self, name: str) -> Hive:
-        """Return a hive of System32/config; the same one at every call.
+        """Return a hive of System32/config, or "AMCACHE"; with its logs replayed; the same one at every call.
 
         Raises:
             ReadError: there is no such file, or a place in it cannot be read.
@@ -95,32 +98,12 @@ class WindowsVolume:
             UnsupportedError: its file is stored in a way that is not read.
 
         """
-        kept = self._hives.get(name.upper())
+        key = name.upper()
+        kept = self._hives.get(key)
         if kept is None:
-            path = f"{self.root}\\System32\\config\\{name}"
-            kept = Hive(self.files.open(path))
-            self._tell(kept, name.upper(), path)
-            self._hives[name.upper()] = kept
+            path = f"{self.root}\\" + _PLACES.get(key, f"System32\\config\\{name}")
+            kept = self._hives[key] = open_hive(self.files, path, key, self._diagnostics)
         return kept
-
-    def _tell(self, hive: Hive, name: str, path: str) -> None:
-        if hive.dirty:
-            why = (
-                f"sequence numbers {hive.primary_sequence} and {hive.secondary_sequence}"
-                if hive.header_valid
-                else "the checksum of its header is wrong"
-            )
-            self._diagnostics.warning(
-                "hive.dirty",
-                f"The hive {name} was not written out cleanly ({why}); it is read as it stands, "
-                "without the last changes in its .LOG files",
-                hint="what was changed in the last minutes before the machine died may be missing",
-                source=path,
-            )
-        if hive.truncated:
-            self._diagnostics.error(
-                "hive.truncated", f"The hive {name} ends {hive.truncated} bytes too early", source=path
-            )
 
     def resolve(self, image_path: str) -> str | None:
         r"""Return the path on this volume that a path in the registry means, or None when it is on another volume.

@@ -30,6 +30,7 @@ class Machine:
         build: what the made SOFTWARE hive says.
         log: System.evtx, by its path in the real data; "" for none.
         dumps: in Windows\\Minidump, by their names in the real data.
+        with_logs: whether the hive's own logs lie beside it.
 
     """
 
@@ -37,6 +38,7 @@ class Machine:
     build: int
     log: str = ""
     dumps: tuple[str, ...] = ()
+    with_logs: bool = False
 
 
 #: The hives' builds are those of the data's own list (SourceOSVersion and CSDBuildNumber); logs and dumps are of other
@@ -46,6 +48,7 @@ MACHINES = {
     "win81": Machine("hives/win81/SYSTEM", 9600, "logs/ws2008r2-dc/System.evtx"),
     "win10-1903": Machine("hives/win10-1903/SYSTEM", 18362, "logs/win10-1703/System.evtx"),
     "win10-dirty": Machine("hives/win10-dirty/SYSTEM_B", 16299, "logs/win10-1803-vss/System.evtx"),
+    "win10-recovered": Machine("hives/win10-dirty/SYSTEM_B", 16299, with_logs=True),
     "crashed": Machine("hives/win81/SYSTEM", 19041, "logs/ws2016-dc/System.evtx", ("triage_x64",)),
     "dumps": Machine(
         "hives/win81/SYSTEM",
@@ -70,6 +73,8 @@ def content(machine: Machine, unpacked: Callable[[str], Path]) -> dict[str, byte
         f"{CONFIG}/SYSTEM": unpacked(machine.hive),
         f"{CONFIG}/SOFTWARE": made_software(machine.build),
     }
+    if machine.with_logs:
+        files |= {f"{CONFIG}/SYSTEM{log}": unpacked(machine.hive + log) for log in (".LOG1", ".LOG2")}
     if machine.log:
         files[LOG] = unpacked(machine.log)
     for name in machine.dumps:

@@ -1,6 +1,7 @@
 """SYSTEM hives of four real machines, each on an NTFS disk beside a made SOFTWARE hive: what a scan says of them.
 
-Truth: the data's own list of facts, measured with other readers before any replay, and dissect.regf beside ours.
+Truth: the data's own list of facts, measured with other readers before and after the replay of logs, and dissect.regf
+beside ours.
 """
 
 from __future__ import annotations
@@ -108,6 +109,19 @@ def test_without_its_logs_the_dirty_hive_starts_its_services_as_before_the_repla
     starts = Counter(service.get("start_raw") for service in services)
     assert starts == {"boot": 86, "system": 25, "auto": 77, "demand": 407, "disabled": 13, None: 47}
     assert not any(service["name"] == "ad_driver" for service in services)
+
+
+def test_with_its_logs_the_same_hive_gives_the_services_that_windows_would_have_started(report_of: Report) -> None:
+    report = report_of("win10-recovered")
+    services = {service["name"]: service for service in report["facts"]["services"]}
+    assert len(services) == 656
+    starts = Counter(service.get("start_raw") for service in services.values())
+    assert starts == {"boot": 86, "system": 25, "auto": 77, "demand": 408, "disabled": 13, None: 47}
+    assert services["ad_driver"]["image_path"] == "\\??\\C:\\Users\\jcloudy\\AppData\\Local\\Temp\\ad_driver.sys"
+    without = {service["name"] for service in report_of("win10-dirty")["facts"]["services"]}
+    assert services.keys() - without == {"ad_driver"}
+    codes = [item["code"] for item in report["diagnostics"] if item["code"].startswith("hive.")]
+    assert codes == ["hive.log-replayed", "hive.changed-by-replay"]
 
 
 @pytest.mark.parametrize(("name", "enabled"), [("win7", "kernel"), ("win10-dirty", "automatic")])

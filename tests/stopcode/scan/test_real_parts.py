@@ -17,7 +17,7 @@ from tests.stopcode.machines import windows_folder
 pytestmark = pytest.mark.realdata
 
 #: hive -> host name, services of the current control set (services, drivers …), whether it is dirty: the facts listed
-#: beside the data, measured with other readers, before any replay of logs.
+#: beside the data, measured with other readers, without their logs.
 HIVES = {
     "hives/win10-dirty/SYSTEM_B": (None, 655, True),
     "hives/win10-1903/SYSTEM": ("DESKTOP-2KGM189", 737, True),
@@ -46,6 +46,20 @@ def test_a_real_system_hive_beside_a_made_software_hive(
     # The file and the SOFTWARE hive alone decide: the flagship is found whatever the SYSTEM hive says.
     assert "vmstorfl" in {finding["rule"] for finding in report["findings"]}
     assert exit_of(report) == 1
+
+
+def test_the_report_says_what_the_logs_of_a_real_hive_changed(unpacked: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = windows_folder(tmp_path)
+    for log in ("", ".LOG1", ".LOG2"):
+        place = folder / "Windows" / "System32" / "config" / f"SYSTEM{log}"
+        shutil.copyfile(unpacked(f"hives/win10-dirty/SYSTEM_B{log}"), place)
+    report = scan(str(folder))
+    assert len(report["facts"]["services"]) == 656
+    said = {item["code"]: item["message"] for item in report["diagnostics"]}
+    assert "hive.dirty" not in said
+    assert "2107 to 2110" in said["hive.log-replayed"]
+    assert "ad_driver" in said["hive.changed-by-replay"]
+    assert not problems(report, document_schema("report"))
 
 
 def test_a_damaged_system_hive_gives_a_report_and_no_error_of_ours(
