@@ -78,8 +78,9 @@ class FormatError(StopcodeError):
         hint: str = "",
     ) -> None:
         text = f"{format}: {message}"
-        if expected is not None or found is not None:
-            text += f" (expected {expected}, found {found})"
+        told = [f"{word} {value}" for word, value in (("expected", expected), ("found", found)) if value is not None]
+        if told:
+            text += f" ({', '.join(told)})"
         if offset is not None:
             text += f" at offset {offset:#x}"
         super().__init__(text, hint=hint)

@@ -78,7 +78,8 @@ class Volume:
 
     def __str__(self) -> str:
         label = f" {self.label!r}" if self.label else ""
-        return f"{self.kind}{label} of {self.size / 2**30:.1f} GiB at {self.offset:#x}"
+        size = f"{self.size / 2**30:.1f} GiB" if self.size >= 1 << 30 else f"{self.size / 2**20:.1f} MiB"
+        return f"{self.kind}{label} of {size} at {self.offset:#x}"
 
 
 def find_volumes(

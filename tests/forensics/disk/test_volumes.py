@@ -13,8 +13,8 @@ from dissect.volume.disk import Disk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forensics.disk.filesystems import identify
-from forensics.disk.volumes import find_volumes
+from forensics.disk.filesystems import FileSystem, identify
+from forensics.disk.volumes import Volume, find_volumes
 from parsers.bytesource import BytesSource, FileSource
 from parsers.diagnostics import Diagnostics
 from parsers.disk import partition_layouts, partitions
@@ -312,3 +312,9 @@ def test_mutated_tables_give_volumes_or_none(disks: dict[str, bytes], changes: l
         for offset, byte in changes:
             damaged[offset] = byte
         find_volumes(BytesSource(bytes(damaged)), 512, Diagnostics())
+
+
+@pytest.mark.parametrize(("size", "words"), [(65_536, "0.1 MiB"), (300 << 20, "300.0 MiB"), (1 << 30, "1.0 GiB")])
+def test_a_volume_is_told_with_a_size_in_a_unit_that_says_something(size: int, words: str) -> None:
+    volume = Volume(0, 0x10000, size, None, FileSystem("exFAT"), BytesSource(b""))
+    assert str(volume) == f"exFAT of {words} at 0x10000"
