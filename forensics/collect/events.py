@@ -146,7 +146,7 @@ def _note_damage(machine: Machine, facts: Facts, name: str, log: ReadLog) -> Non
     if log.missing:
         said.append(f"{log.missing} more are missing by their numbers")
     if log.wrong:
-        said.append(f"the checksum of {log.wrong} chunks is wrong")
+        said.append(f"chunks with a wrong checksum: {log.wrong}")
     if said:
         machine.diagnostics.warning(
             "events.log-damaged",

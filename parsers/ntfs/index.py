@@ -177,8 +177,9 @@ class Index:
                 continue
             pending.append(entry)
         if damaged:
+            blocks = f"{len(damaged)} block{'s' if len(damaged) > 1 else ''}"
             raise FormatError(
-                "NTFS", f"{len(damaged)} blocks of a folder's index cannot be read: {damaged[0].message}"
+                "NTFS", f"{blocks} of a folder's index cannot be read: {damaged[0].message}"
             ) from damaged[0]
 
     def find(self, name: bytes, fold: Callable[[bytes], bytes]) -> DirEntry | None:

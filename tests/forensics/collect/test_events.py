@@ -95,7 +95,7 @@ def test_zeroed_records_are_a_gap_of_events_and_boots_and_a_remark(unpacked: Unp
     facts, diagnostics = scan(files={rf"{LOGS}\System.evtx": bytes(data)})
     assert {"/events/System", "/boot/boots"} <= set(gaps(facts))
     remark = next(item for item in diagnostics.items if item.code == "events.log-damaged")
-    assert "missing by their numbers, the checksum of 1 chunks is wrong" in remark.message
+    assert "missing by their numbers, chunks with a wrong checksum: 1" in remark.message
 
 
 @pytest.mark.realdata

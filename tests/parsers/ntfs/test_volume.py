@@ -329,7 +329,7 @@ def test_a_damaged_block_of_a_folder_is_an_error_and_not_a_shorter_folder(volume
             assert sound == names
             continue
         errors += 1
-        assert "1 blocks" in error.message
+        assert "1 block of" in error.message
         # One block is lost, and what stands in the others is not.
         assert 0 < len(names) - len(sound) < 60
         assert [name for name in names if name in set(sound)] == sound
