@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from forensics.disk.hives import open_quietly
 from parsers.diagnostics import Diagnostics
-from parsers.errors import StopcodeError
+from parsers.errors import StopcodeError, UnsupportedError
 
 if TYPE_CHECKING:
     from forensics.collect.volume import FileTree
@@ -71,7 +71,8 @@ def candidates(files: FileTree, where: str, index: int) -> list[Candidate]:
     """Return the folders of a volume's root that may be a Windows folder.
 
     Raises:
-        StopcodeError: the root folder cannot be read; it is damaged, and what is left of it holds no Windows folder.
+        StopcodeError: the root folder cannot be read; or it, or a folder below one that may be Windows, is damaged,
+            and what is left holds no Windows folder.
 
     """
     found = []
@@ -80,9 +81,9 @@ def candidates(files: FileTree, where: str, index: int) -> list[Candidate]:
         if not entry.is_dir or not entry.name.lower().startswith(_ROOTS):
             continue
         config = f"{entry.path}\\System32\\config"
-        system, changed = _hive(files, f"{config}\\SYSTEM")
-        software, _ = _hive(files, f"{config}\\SOFTWARE")
-        kernel = int(_is_there(files, f"{entry.path}\\System32\\ntoskrnl.exe"))
+        system, changed = _hive(files, f"{config}\\SYSTEM", damage)
+        software, _ = _hive(files, f"{config}\\SOFTWARE", damage)
+        kernel = int(_is_there(files, f"{entry.path}\\System32\\ntoskrnl.exe", damage))
         if system or software or kernel:
             found.append(Candidate(where, entry.path, files, system, software, kernel, changed, index))
     if damage and not found:
@@ -90,16 +91,20 @@ def candidates(files: FileTree, where: str, index: int) -> list[Candidate]:
     return found
 
 
-def _is_there(files: FileTree, path: str) -> bool:
+def _is_there(files: FileTree, path: str, damage: list[StopcodeError]) -> bool:
     try:
         return files.stat(path) is not None
-    except StopcodeError:
+    except UnsupportedError:
+        # A link to elsewhere: no Windows folder of this volume.
+        return False
+    except StopcodeError as error:
+        damage.append(error)
         return False
 
 
-def _hive(files: FileTree, path: str) -> tuple[int, int]:
+def _hive(files: FileTree, path: str, damage: list[StopcodeError]) -> tuple[int, int]:
     """Return how far a hive is there, and when its control sets were changed last."""
-    if not _is_there(files, path):
+    if not _is_there(files, path, damage):
         return 0, 0
     changed = 0
     try:

@@ -151,9 +151,7 @@ def _open_disk(path: str, container: Container, diagnostics: Diagnostics) -> Ima
                 found += candidates(NtfsFiles(volume.ntfs), str(volume), volume.index)
             except StopcodeError as error:
                 volume.problem = error.message
-                diagnostics.error(
-                    "volume.unreadable", f"The root folder of the volume at {volume.offset:#x}: {error.message}"
-                )
+                diagnostics.error("volume.unreadable", f"A folder of the volume at {volume.offset:#x}: {error.message}")
     chosen = best(found, diagnostics)
     if chosen is None:
         raise _no_windows(path, table, volumes)

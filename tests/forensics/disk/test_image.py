@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from forensics.collect import Machine, collect
 from forensics.disk import Image, open_image
 from forensics.facts import Facts, Wants
+from parsers.bytesource import FileSource
 from parsers.diagnostics import Diagnostics
 from parsers.errors import (
     InputNotFoundError,
@@ -22,8 +23,10 @@ from parsers.errors import (
     StopcodeError,
     UnsupportedError,
 )
+from parsers.ntfs import NtfsVolume
 from tests.forensics.disk.ntfs_disks import BASIC_DATA, MIB, gpt_disk, mbr_disk, ntfs_volume, run, software, write_tree
 from tests.forensics.world import gaps, named, pe_file
+from tests.parsers.ntfs.volumes import at
 
 Give = Callable[[str], Path]
 made = pytest.mark.peer("mkntfs", "wimlib-imagex")
@@ -201,12 +204,30 @@ def test_a_disk_without_windows_is_told_with_what_is_on_it(tmp_path: Path) -> No
 def test_a_disk_whose_windows_volume_cannot_be_read_says_why(tmp_path: Path) -> None:
     volume = ntfs_volume(tmp_path / "v.img", content(bytes(200_000)), mib=8)
     damaged = bytearray(volume.read_bytes())
-    for at in (0x30, 0x38):
-        place = int.from_bytes(damaged[at : at + 8], "little") * 4096
+    for field in (0x30, 0x38):
+        place = int.from_bytes(damaged[field : field + 8], "little") * 4096
         damaged[place : place + 4096] = bytes(4096)
     volume.write_bytes(damaged)
     with pytest.raises(NoWindowsError, match="cannot be read"):
         open_image(mbr_disk(tmp_path / "disk.img", [volume]), Diagnostics())
+
+
+@made
+@pytest.mark.parametrize("folder", ["/Windows", "/Windows/System32", "/Windows/System32/config"])
+def test_a_windows_folder_that_cannot_be_read_is_damage_and_not_a_disk_without_windows(
+    tmp_path: Path, folder: str
+) -> None:
+    volume = ntfs_volume(tmp_path / "v.img", {f"{CONFIG}/SYSTEM": b"x" * 5000, "data.txt": b""}, mib=16)
+    ntfs = NtfsVolume(FileSource(volume))
+    place = ntfs.boot.mft * ntfs.boot.cluster + at(ntfs, folder).number * 1024
+    disk = mbr_disk(tmp_path / "disk.img", [volume])
+    with disk.open("r+b") as file:
+        file.seek(2048 * 512 + place)
+        file.write(bytes(1024))
+    diagnostics = Diagnostics()
+    with pytest.raises(NoWindowsError, match="cannot be read"):
+        open_image(disk, diagnostics)
+    assert "volume.unreadable" in [item.code for item in diagnostics.items]
 
 
 def test_a_folder_without_windows_is_told(tmp_path: Path) -> None:
