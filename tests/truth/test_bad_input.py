@@ -286,8 +286,8 @@ def test_a_bad_image_stops_no_other_wherever_it_stands(tmp_path: Path) -> None:
 
 @pytest.mark.realdata
 def test_a_missing_dump_stops_no_other(shared: Path, tmp_path: Path) -> None:
-    whole = shared / "data" / "dumps" / "triage_x64.dmp"
-    done = stopcode("dump", "-o", "jsonl", tmp_path / "missing.dmp", whole, tmp_path / "missing.dmp", whole)
+    first, second = (shared / "data" / "dumps" / name for name in ("triage_x64.dmp", "7e_1.dmp"))
+    done = stopcode("dump", "-o", "jsonl", tmp_path / "one.dmp", first, tmp_path / "two.dmp", second)
     assert done.returncode == Exit.PARTIAL
-    assert len(done.stdout.splitlines()) == 2
+    assert [json.loads(line)["source"]["path"] for line in done.stdout.splitlines()] == [str(first), str(second)]
     assert done.stderr.count("no such file") == 2
