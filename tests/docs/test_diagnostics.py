@@ -36,5 +36,8 @@ def in_the_code(prefixes: tuple[str, ...]) -> set[tuple[str, str]]:
 @pytest.mark.parametrize("document", TABLES)
 def test_every_diagnostic_has_its_row_with_its_severity_and_no_row_is_left_over(document: str) -> None:
     text = (ROOT / "docs" / document).read_text(encoding="utf-8")
-    rows = set(re.findall(r"^\| `([a-z0-9]+\.[a-z0-9-]+)` \| (\w+) \|", text, re.MULTILINE))
-    assert rows == in_the_code(TABLES[document])
+    rows = re.findall(r"^\| `([a-z0-9]+\.[a-z0-9-]+)` \| ([\w, ]+) \|", text, re.MULTILINE)
+    # A remark that is worse in some cases has both severities in its row.
+    stated = {(code, severity) for code, severities in rows for severity in severities.split(", ")}
+    assert stated == in_the_code(TABLES[document])
+    assert len({code for code, _ in rows}) == len(rows)
