@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from stopcode.report.fault_lines import fault_lines
+from stopcode.report.hardware import hardware_rows
 from stopcode.report.lines import Line, Tone, aligned
 from stopcode.report.words import caused_by, count_of, culprit_name, duration, moment, place, stop_code
 
@@ -34,11 +36,13 @@ def crash_lines(crash: Mapping[str, Any], *, verbose: bool = False, indent: int 
         ]
         yield from aligned(rows, indent=inner)
     yield from _culprit(crash, inner)
-    yield from _context(crash, inner, verbose)
+    yield from fault_lines(crash, indent=inner, verbose=verbose)
     yield from _stack("Stack", crash.get("stack") or [], inner, verbose)
     yield from _stack("Stack of the bug check call", _own(crash), inner, verbose)
     yield from _modules(crash, inner, verbose)
     yield from _unloaded(crash, inner, verbose)
+    if verbose:
+        yield from _streams(crash, inner)
     for gap in crash.get("gaps") or []:
         yield Line(str(gap), "doubt", inner, "not known: ")
 
@@ -46,7 +50,9 @@ def crash_lines(crash: Mapping[str, Any], *, verbose: bool = False, indent: int 
 def _facts(crash: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     dump = crash.get("dump") or {}
     whole = "" if dump.get("complete", True) else ", cut or damaged"
-    yield "Dump", f"{dump.get('path')} ({dump.get('kind')}, {_size(dump.get('size'))}{whole})"
+    member = f" as {dump['member']}" if dump.get("member") else ""
+    packed = f", in the {dump['archive']}{member}" if dump.get("archive") else ""
+    yield "Dump", f"{dump.get('path')} ({dump.get('kind')}{packed}, {_size(dump.get('size'))}{whole})"
     uptime = crash.get("uptime_s")
     ran = f", {duration(uptime)} after boot" if isinstance(uptime, int | float) else ""
     yield "Time", moment(crash.get("time")) + ran
@@ -59,6 +65,12 @@ def _facts(crash: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "System", ", ".join(system)
     if crash.get("process"):
         yield "Process", str(crash["process"])
+    yield from hardware_rows(crash.get("hardware"))
+    for key, label in (("comment", "Comment"), ("writer", "Writer")):
+        if dump.get(key):
+            yield label, str(dump[key])
+    if crash.get("bucket"):
+        yield "Bucket", str(crash["bucket"])
     if dump.get("copy_of"):
         yield "Copy", f"the same crash as {dump['copy_of']}"
     if crash.get("live"):
@@ -81,29 +93,6 @@ def _culprit(crash: Mapping[str, Any], indent: int) -> Iterator[Line]:
             yield Line(str(reason), "plain" if word == "because" else "quiet", indent + 2, lead)
 
 
-def _context(crash: Mapping[str, Any], indent: int, verbose: bool) -> Iterator[Line]:
-    context = crash.get("context")
-    if not context:
-        return
-    what = "Fault at" if context.get("fault") else "Bug check called at"
-    yield Line(f"{context.get('place')} ({context.get('where')})", indent=indent, lead=f"{what} ")
-    # The inside of a context has no type in the schema: a stored report may hold anything there.
-    exception = context.get("exception")
-    if isinstance(exception, dict):
-        yield Line(str(exception.get("code")), indent=indent + 2, lead="exception: ")
-    if context.get("code"):
-        yield Line(str(context["code"]), "quiet", indent + 2, "code: ")
-    checks = context.get("checks")
-    if verbose and isinstance(checks, list):
-        for check in checks:
-            yield Line(str(check), "quiet", indent + 2, "checked: ")
-    if verbose and isinstance(context.get("registers"), dict):
-        registers = list(context["registers"].items())
-        for at in range(0, len(registers), 3):
-            cells = [f"{name:>4} {value!s:<18}" for name, value in registers[at : at + 3]]
-            yield Line(" ".join(cells).rstrip(), "quiet", indent + 2)
-
-
 def _own(crash: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the frames of the bug check call up to where its stack becomes the one at the fault."""
     stack, call = crash.get("stack") or [], crash.get("bugcheck_stack") or []
@@ -123,6 +112,10 @@ def _stack(title: str, frames: Sequence[Mapping[str, Any]], indent: int, verbose
         image = f", by the {frame['image']}'s unwind data" if frame.get("image") and verbose else ""
         method, confidence = str(frame.get("method")), str(frame.get("confidence"))
         label = method + ("" if method == confidence else f", {confidence}") + image
+        if frame.get("line"):
+            label += f", {frame['line']}"
+        if frame.get("inlined") and verbose:
+            label += f", inlined there: {' < '.join(str(name) for name in frame['inlined'])}"
         cells = [f"{number:2}", *([str(frame.get("sp"))] if verbose else []), place(frame), label]
         rows.append(cells)
         tones.append("quiet" if frame.get("confidence") == "guess" else "plain")
@@ -164,4 +157,16 @@ def _unloaded(crash: Mapping[str, Any], indent: int, verbose: bool) -> Iterator[
     yield Line(f"Unloaded drivers: {len(unloaded)}{more}", "heading", indent)
     rows = [(str(item.get("name")), f"{item.get('start')} to {item.get('end')}", moment(item.get("time"))
              if item.get("time") else "") for item in taken]  # fmt: skip
+    yield from aligned(rows, indent=indent + 2)
+
+
+def _streams(crash: Mapping[str, Any], indent: int) -> Iterator[Line]:
+    streams = (crash.get("dump") or {}).get("streams")
+    if not isinstance(streams, list) or not streams:
+        return
+    yield Line(f"Secondary data: {len(streams)}", "heading", indent)
+    rows = [
+        (str(item.get("tag")), _size(item.get("size")), str(item.get("name") or "of an unknown writer"))
+        for item in streams
+    ]
     yield from aligned(rows, indent=indent + 2)

@@ -44,9 +44,9 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} days {hours % 24} h"
 
 
-def count_of(number: int, word: str) -> str:
-    """Return "1 rule", "2 rules"."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+def count_of(number: int, word: str, many: str = "") -> str:
+    """Return "1 rule", "2 rules"; `many` is the plural where it takes more than an s."""
+    return f"{number:,} {word if number == 1 else many or word + 's'}"
 
 
 def stop_code(bugcheck: Mapping[str, Any]) -> str:
