@@ -1,15 +1,19 @@
-"""`stopcode dump`: read a crash dump on its own, without its disk and without rules.
+"""`stopcode dump`: read crash dumps on their own, without their disk and without rules.
 
-The way of `-o json` imports neither rules nor disks nor rich: it is to cost little more than an interpreter.
+One dump is told whole; several, or a folder, are told as the problems they are. The way of one dump to `-o json`
+imports neither rules nor disks nor rich: it is to cost little more than an interpreter.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from parsers.diagnostics import Diagnostics
-from parsers.errors import StopcodeError
+from parsers.errors import StopcodeError, UnsupportedError
 from stopcode.cli.arguments import add_output
 from stopcode.cli.context import Context
 from stopcode.cli.errors import UsageError, error_lines
@@ -17,59 +21,237 @@ from stopcode.cli.exits import Exit, combined
 from stopcode.cli.output import json_text, output_to, write_lines
 from stopcode.report.outcome import exit_of
 
-SENTENCE = "Read crash dumps: the bug check and its parameters, the registers, the stack, the culprit."
-EXAMPLES = ("stopcode dump MEMORY.DMP", "stopcode dump -o json Minidump/030221-4515-01.dmp")
-CODES = (Exit.OK, Exit.USAGE, Exit.UNREADABLE, Exit.PARTIAL)
+if TYPE_CHECKING:
+    from stopcode.report.dumps import DumpRow, UnreadDump
+    from stopcode.scan.dump_files import DumpFiles
+    from stopcode.scan.lone import Extras
+
+SENTENCE = (
+    "Read crash dumps: the bug check and its parameters, the registers, the stack, the culprit. Several dumps, or a "
+    "folder, are told as the problems they are."
+)
+EXAMPLES = (
+    "stopcode dump MEMORY.DMP",
+    "stopcode dump C:\\Windows\\Minidump",
+    "stopcode dump --images drivers --symbols symbols MEMORY.DMP",
+)
+CODES = (Exit.OK, Exit.USAGE, Exit.UNREADABLE, Exit.PARTIAL, Exit.INTERRUPTED)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("dumps", nargs="+", metavar="FILE", help="MEMORY.DMP, a minidump, or any other kernel dump")
+    parser.add_argument("dumps", nargs="+", metavar="DUMP",
+                        help="MEMORY.DMP, a minidump, any other kernel dump, also packed (.zip, .gz, .xz, .cab), or a "
+                             "folder with dumps in it")  # fmt: skip
+    parser.add_argument("--images", action="append", default=[], metavar="DIR",
+                        help="take unwind data and versions from the drivers in DIR; may be given again")  # fmt: skip
+    parser.add_argument("--symbols", metavar="DIR",
+                        help="name functions from the PDBs in DIR (name.pdb/GUIDage/name.pdb, or loose)")  # fmt: skip
+    parser.add_argument("--serials", action="store_true", help="tell serial numbers too, which are left out otherwise")
     add_output(parser, ("table", "json", "jsonl"))
 
 
 def run(args: argparse.Namespace, ctx: Context) -> int:
     """Read each dump; one that cannot be read does not stop the others."""
     paths: list[str] = args.dumps
-    if args.format == "json" and len(paths) > 1:
-        raise UsageError("-o json is one document, and several dumps were named", hint="use -o jsonl: one line a dump")
-    codes = []
-    with output_to(args.output, ctx, paths) as to:
-        for number, path in enumerate(paths):
-            try:
-                codes.append(_one(path, args.format, to, first=number == 0))
-            except (StopcodeError, OSError) as error:
-                if len(paths) == 1:
-                    raise
-                if not (isinstance(error, StopcodeError) or error.filename):
-                    raise  # of the system, and about no file: stdout
-                codes.append(Exit.UNREADABLE)
-                told = error if isinstance(error, StopcodeError) else StopcodeError(error.strerror or str(error))
-                for line in error_lines(told, path):
-                    ctx.say(line, error=True)
-    return combined(codes)
+    extras = _extras(args)
+    with output_to(args.output, ctx, [*paths, *args.images, *([args.symbols] if args.symbols else [])]) as to:
+        if len(paths) > 1 or os.path.isdir(paths[0]):  # noqa: PTH112  # start-up: one dump needs no pathlib here
+            return _many(paths, args.format, extras, ctx, to)
+        report = _report(paths[0], extras)
+        if args.format == "table":
+            from stopcode.report.lone import lone_lines
+
+            write_lines(lone_lines(report, verbose=to.verbosity > 0), to)
+        else:
+            to.out.write(json_text(report, lines=args.format == "jsonl"))
+        return exit_of(report)
 
 
-def _one(path: str, form: str, to: Context, *, first: bool) -> int:
+def _extras(args: argparse.Namespace) -> Extras:
+    """Open what the analyst gives beside the dumps.
+
+    Raises:
+        InputNotFoundError: a folder is not there.
+        UsageError: symbol files cannot be read here.
+
+    """
+    from stopcode.scan.lone import NOTHING_MORE
+
+    extras = NOTHING_MORE._replace(serials=args.serials)
+    if args.images:
+        from forensics.crash.image_folder import FolderImages
+        from forensics.crash.images import ImageLayers
+
+        extras = extras._replace(images=ImageLayers(*map(FolderImages, args.images)))
+    if args.symbols:
+        from pathlib import Path
+
+        from forensics.crash.symbol_files import SymbolFolder
+
+        try:
+            extras = extras._replace(symbols=SymbolFolder(Path(args.symbols)))
+        except UnsupportedError as error:
+            raise UsageError(f"--symbols: {error.message}", hint=error.hint) from error
+    return extras
+
+
+class _Cost:
+    """What reading costs, as a report's `stats` has it."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def stats(self, bytes_read: int, requests: int) -> dict[str, Any]:
+        return {
+            "bytes_read": bytes_read,
+            "requests": requests,
+            "wall_s": round(time.perf_counter() - self._wall, 3),
+            "cpu_s": round(time.process_time() - self._cpu, 3),
+        }
+
+
+def _report(path: str, extras: Extras) -> Any:
+    """Read one dump to a report."""
     from stopcode.scan.lone import read_lone
     from stopcode.scan.run import unjudged_report
 
-    wall, cpu = time.perf_counter(), time.process_time()
-    diagnostics = Diagnostics()
-    lone = read_lone(path, diagnostics)
-    stats = {
-        "bytes_read": lone.bytes_read,
-        "requests": lone.requests,
-        "wall_s": round(time.perf_counter() - wall, 3),
-        "cpu_s": round(time.process_time() - cpu, 3),
-    }
-    report = unjudged_report(lone, diagnostics, stats)
-    if form == "table":
-        from stopcode.report.lines import blank
-        from stopcode.report.lone import lone_lines
+    cost, diagnostics = _Cost(), Diagnostics()
+    lone = read_lone(path, diagnostics, extras)
+    return unjudged_report(lone, diagnostics, cost.stats(lone.bytes_read, lone.requests))
 
-        lines = [*([] if first else [blank()]), *lone_lines(report, verbose=to.verbosity > 0)]
-        write_lines(lines, to)
+
+def _many(paths: Sequence[str], form: str, extras: Extras, ctx: Context, to: Context) -> int:
+    """Read many dumps: a report a line, or one document of all.
+
+    Raises:
+        UnsupportedError: no dump is there.
+
+    """
+    from stopcode.scan.dump_files import dump_files
+
+    files = dump_files(paths)
+    if not files.paths:
+        hint = f"{files.user_mode} user-mode minidumps are there, which are of programs" if files.user_mode else ""
+        raise UnsupportedError(
+            f"{', '.join(paths)}: no kernel dump is in it",
+            hint=hint or "stopcode scan reads disks, and folders with a Windows tree",
+        )
+    if files.cut:
+        ctx.say("warning: the folder holds more files than are looked at", error=True)
+    return _lines(files, extras, ctx, to) if form == "jsonl" else _table(paths, files, form, extras, ctx, to)
+
+
+def _each(files: DumpFiles, ctx: Context) -> Iterator[str]:
+    """Yield the files, and say how far it is where a person watches."""
+    if not ctx.progress:
+        yield from files.paths
+        return
+    from stopcode.cli.progress import LineProgress
+    from stopcode.scan.progress import Progress
+
+    for number, path in enumerate(files.paths):
+        with LineProgress(ctx.err, path, width=ctx.width) as line:
+            line(Progress("the dump", number, len(files.paths)))
+            yield path
+
+
+def _why(error: StopcodeError | OSError) -> StopcodeError:
+    """Return what is told of a file that cannot be read.
+
+    Raises:
+        OSError: the error is about no file, but of the system: stdout, most likely.
+
+    """
+    if isinstance(error, StopcodeError):
+        return error
+    if not error.filename:
+        raise error
+    return StopcodeError(error.strerror or str(error))
+
+
+def _lines(files: DumpFiles, extras: Extras, ctx: Context, to: Context) -> int:
+    """Write a report a line, each as soon as its dump is read."""
+    codes: list[int] = []
+    try:
+        for path in _each(files, ctx):
+            try:
+                report = _report(path, extras)
+            except (StopcodeError, OSError) as error:
+                codes.append(Exit.UNREADABLE)
+                for line in error_lines(_why(error), path):
+                    ctx.say(line, error=True)
+                continue
+            codes.append(exit_of(report))
+            to.out.write(json_text(report, lines=True))
+            to.out.flush()
+    except KeyboardInterrupt:
+        # What was finished is kept: the file of --output holds it.
+        ctx.say("interrupted", error=True)
+        codes.append(Exit.INTERRUPTED)
+    return combined(codes)
+
+
+def _table(paths: Sequence[str], files: DumpFiles, form: str, extras: Extras, ctx: Context, to: Context) -> int:
+    """Read every dump to a row of one document."""
+    from stopcode.report.dumps import dumps_document
+
+    cost = _Cost()
+    read = _Read()
+    try:
+        for path in _each(files, ctx):
+            read.take(path, extras)
+    except KeyboardInterrupt:
+        ctx.say("interrupted", error=True)
+        read.codes.append(Exit.INTERRUPTED)
+    if form == "json":
+        for item in read.unread:
+            for line in error_lines(StopcodeError(item["message"], hint=item.get("hint", "")), item["path"]):
+                ctx.say(line, error=True)
+    source = {"paths": list(paths), "files": len(files.paths), "user_mode": files.user_mode, "cut": files.cut}
+    stats = cost.stats(read.bytes_read, read.requests)
+    document = dumps_document(read.rows, read.hardware, read.unread, source, stats)
+    if form == "json":
+        to.out.write(json_text(document))
     else:
-        to.out.write(json_text(report, lines=form == "jsonl"))
-    return exit_of(report)
+        from stopcode.report.dumps_lines import dumps_lines
+
+        write_lines(dumps_lines(document, verbose=to.verbosity > 0), to)
+    return combined(read.codes)
+
+
+class _Read:
+    """What was read so far: a row a dump, so that memory does not grow with what is in them."""
+
+    def __init__(self) -> None:
+        self.rows: list[DumpRow] = []
+        self.hardware: dict[str, str] = {}
+        self.unread: list[UnreadDump] = []
+        self.codes: list[int] = []
+        self.bytes_read = 0
+        self.requests = 0
+
+    def take(self, path: str, extras: Extras) -> None:
+        """Read one dump."""
+        from stopcode.report.dumps import row_of
+        from stopcode.scan.lone import read_crash
+
+        diagnostics = Diagnostics()
+        try:
+            crash, source, bytes_read, requests = read_crash(path, diagnostics, extras)
+        except (StopcodeError, OSError) as error:
+            told = _why(error)
+            item: UnreadDump = {"path": path, "message": told.message}
+            if told.hint:
+                item["hint"] = told.hint
+            self.unread.append(item)
+            self.codes.append(Exit.UNREADABLE)
+            return
+        remarks = [remark.to_dict() for remark in diagnostics.items]
+        row, hardware = row_of(path, crash, remarks)
+        self.rows.append(row)
+        if "machine" in row:
+            self.hardware.setdefault(row["machine"], hardware)
+        self.bytes_read += bytes_read
+        self.requests += requests
+        self.codes.append(exit_of({"diagnostics": remarks, "source": source, "facts": {"crashes": [crash]}}))

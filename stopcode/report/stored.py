@@ -18,9 +18,13 @@ __all__ = ["document_schema", "read_report", "read_reports", "report_in"]
 _SAYS_WHAT = "give what `stopcode scan -o json` wrote"
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def document_schema(name: str) -> dict[str, Any]:
-    """Return the JSON Schema of a document: "facts" or "report"."""
+    """Return the JSON Schema of a document: "facts", "report" or "dumps"."""
+    if name == "dumps":
+        from stopcode.report.dumps import DUMPS_SCHEMA, DumpsDocument
+
+        return schema_of(DumpsDocument, DUMPS_SCHEMA)
     if name == "facts":
         from forensics.facts import Facts
 

@@ -5,19 +5,44 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forensics.crash.analyse import analyse
-from forensics.facts import Facts, empty_facts
+from forensics.facts import CrashDict, Facts, empty_facts
 from parsers.bytesource import FileSource
 from parsers.diagnostics import Diagnostics
 from parsers.dump import looks_like_dump
 from parsers.errors import FormatError, InputNotFoundError, UnsupportedError
 from stopcode.report.outcome import ONLY_A_DUMP
 
-__all__ = ["LoneDump", "is_dump", "read_lone", "require_named"]
+if TYPE_CHECKING:
+    # Only where the analyst gives some: a dump alone pays for neither.
+    from forensics.crash.images import ImageFinder
+    from forensics.crash.symbol_files import SymbolSource
+
+__all__ = ["NOTHING_MORE", "Extras", "LoneDump", "is_dump", "read_crash", "read_lone", "require_named"]
 
 _READS_DISKS = "stopcode scan reads disks, folders and dumps"
+#: First bytes of the archives that are looked into (`parsers.dump.packed`): cheap to hold against any file.
+_ARCHIVES = (b"PK", b"\x1f\x8b", b"\xfd7", b"MS")
+
+
+class Extras(NamedTuple):
+    """What the analyst gives beside the dumps.
+
+    Attributes:
+        images: driver files for unwind data and versions.
+        symbols: symbol files for names.
+        serials: whether serial numbers of the machine are told.
+
+    """
+
+    images: ImageFinder | None = None
+    symbols: SymbolSource | None = None
+    serials: bool = False
+
+
+NOTHING_MORE = Extras()
 
 
 class LoneDump:
@@ -61,18 +86,45 @@ def require_named(path: str) -> None:
 
 
 def is_dump(path: str) -> bool:
-    """Tell whether a path is a file that begins as a kernel dump does."""
+    """Tell whether a path is a file that begins as a kernel dump does, or an archive that holds one."""
     try:
         if not _is_at_hand(path):
             return False
         with open(path, "rb") as file:  # noqa: PTH123  # a folder raises as well, and costs nothing
-            return looks_like_dump(file.read(16))
+            head = file.read(16)
+        return looks_like_dump(head) or (head[:2] in _ARCHIVES and _holds_dump(path))
     except OSError:
         return False
 
 
-def read_lone(path: str, diagnostics: Diagnostics) -> LoneDump:
-    """Analyse a dump.
+def _holds_dump(path: str) -> bool:
+    from parsers.dump.packed import holds_dump
+
+    with FileSource(path) as opened:
+        return holds_dump(opened)
+
+
+def read_lone(path: str, diagnostics: Diagnostics, extras: Extras = NOTHING_MORE) -> LoneDump:
+    """Analyse a dump and make a whole facts document of it.
+
+    Raises:
+        StopcodeError: as `read_crash`.
+
+    """
+    crash, source, bytes_read, requests = read_crash(path, diagnostics, extras)
+    facts = empty_facts()
+    facts["crashes"] = [crash]
+    for section in facts:
+        if section not in ("schema", "crashes", "gaps"):
+            facts["gaps"].append({"path": f"/{section}", "reason": ONLY_A_DUMP})
+    facts["gaps"].sort(key=lambda gap: gap["path"])
+    return LoneDump(facts, source, bytes_read, requests)
+
+
+def read_crash(
+    path: str, diagnostics: Diagnostics, extras: Extras = NOTHING_MORE
+) -> tuple[CrashDict, dict[str, Any], int, int]:
+    """Analyse a dump; return the crash, the report's `source`, and the bytes and reads of the file.
 
     The crash is called by the file's name alone: where somebody keeps the file is no fact of the machine.
 
@@ -92,20 +144,15 @@ def read_lone(path: str, diagnostics: Diagnostics) -> LoneDump:
         raise UnsupportedError(f"{path} is a pipe or a device", hint="write it to a file, and name that")
     with FileSource(file) as opened:
         try:
-            crash = analyse(opened, path=file.name, diagnostics=diagnostics)
+            crash = analyse(opened, path=file.name, diagnostics=diagnostics, images=extras.images,
+                            symbols=extras.symbols, serials=extras.serials)  # fmt: skip
         except FormatError as error:
-            if not looks_like_dump(opened.read_at(0, 16)):
-                head = opened.read_at(0, 4096)
+            head = opened.read_at(0, 4096)
+            if not looks_like_dump(head[:16]) and head[:2] not in _ARCHIVES:
                 why = "" if head.strip(b"\0") else ", it begins with zeros" if head else ", it is empty"
                 raise UnsupportedError(f"{path}: not a kernel dump{why}", hint=_READS_DISKS) from error
             raise
         crash["latest"] = True
         crash["latest_because"] = "it is the only one: the disk was not given"
-        facts = empty_facts()
-        facts["crashes"] = [crash]
-        for section in facts:
-            if section not in ("schema", "crashes", "gaps"):
-                facts["gaps"].append({"path": f"/{section}", "reason": ONLY_A_DUMP})
-        facts["gaps"].sort(key=lambda gap: gap["path"])
         source = {"path": path, "kind": "dump", "size": opened.size}
-        return LoneDump(facts, source, opened.bytes_read, opened.requests)
+        return crash, source, opened.bytes_read, opened.requests

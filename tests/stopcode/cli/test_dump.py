@@ -56,11 +56,12 @@ def test_several_dumps_are_one_json_line_each_and_a_bad_one_stops_no_other(
 ) -> None:
     bad = tmp_path / "bad.dmp"
     bad.write_bytes(b"no dump at all" * 100)
-    done = call("dump", "-o", "jsonl", dump, bad, dump)
+    other = tmp_path / "other.dmp"
+    other.write_bytes(dump.read_bytes())
+    done = call("dump", "-o", "jsonl", dump, bad, other, dump)
     assert done.code == Exit.PARTIAL
     assert done.out.count("\n") == 2
     assert done.err.startswith(f"stopcode: error: {bad}: ")
-    assert call("dump", "-o", "json", dump, dump).code == Exit.USAGE
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_what_is_no_dump_is_refused_with_a_reason(call: Stopcode, tmp_path: Path
     assert missing.code == Exit.UNREADABLE
     assert "no such file" in missing.err
     for name, data, why in (
-        ("folder", None, "is a folder"),
+        ("folder", None, "no kernel dump is in it"),
         ("empty", b"", "it is empty"),
         ("zeros", bytes(9000), "it begins with zeros"),
         ("disk", b"vhdxfile".ljust(0x10000, b"\0"), "not a kernel dump"),

@@ -9,7 +9,7 @@ from tests.stopcode.cli.run import Stopcode
 from tests.stopcode.report import by_hand
 
 
-@pytest.mark.parametrize("name", ["facts", "report"])
+@pytest.mark.parametrize("name", ["facts", "report", "dumps"])
 def test_the_schema_is_a_sound_json_schema(call: Stopcode, name: str) -> None:
     done = call("schema", name)
     assert done.code == 0
@@ -18,8 +18,9 @@ def test_the_schema_is_a_sound_json_schema(call: Stopcode, name: str) -> None:
 
 
 def test_every_type_is_described() -> None:
-    for name, definition in document_schema("report")["$defs"].items():
-        assert definition["description"], name
+    for document in ("report", "dumps"):
+        for name, definition in document_schema(document)["$defs"].items():
+            assert definition["description"], name
 
 
 SPOILED = [
