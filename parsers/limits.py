@@ -22,8 +22,8 @@ __all__ = [
     "MAX_DISK_PARTS",
     "MAX_DRIVER_FILES",
     "MAX_DRIVER_LIST",
-    "MAX_DUMP_PLACES",
     "MAX_DUMP_FILES",
+    "MAX_DUMP_PLACES",
     "MAX_DUMP_RANGES",
     "MAX_EVENTS",
     "MAX_EVENT_ERRORS",
@@ -70,6 +70,8 @@ __all__ = [
     "MAX_REGISTRY_TEXT",
     "MAX_REGISTRY_VALUE",
     "MAX_REPLAY_CHANGES",
+    "MAX_RESCUED_DEPTH",
+    "MAX_RESCUED_FILES",
     "MAX_SECONDARY_BLOBS",
     "MAX_SERVICES",
     "MAX_SMBIOS_STRUCTURES",
@@ -92,6 +94,7 @@ __all__ = [
     "MAX_VHDX_METADATA",
     "MAX_WHEA_RECORD",
     "MAX_WHEA_SECTIONS",
+    "MAX_WOF_CHUNKS_KEPT",
     "MAX_XZ_MEMORY",
     "require",
     "require_count",
@@ -239,6 +242,9 @@ MAX_CRASHES = 50
 MAX_FULL_CRASHES = 3
 #: Places with dumps that one disk lists (Windows keeps 50 small ones).
 MAX_DUMP_PLACES = 1000
+#: Files that are copied into one zip, and folders below each other that `**` goes into.
+MAX_RESCUED_FILES = 10_000
+MAX_RESCUED_DEPTH = 32
 #: Bytes of one block of a VHD or VHDX (the VHDX format's own limit).
 MAX_DISK_BLOCK = 256 << 20
 #: Blocks of a disk container whose places are all held against the file and each other before the first read.
@@ -257,6 +263,8 @@ MAX_PARENT_CANDIDATES = 64
 MAX_VHDX_ENTRIES = 2047
 #: Bytes of a VHDX's metadata region that are read.
 MAX_VHDX_METADATA = 1 << 20
+#: Unpacked chunks (at most 32 KiB) that are kept of one file compressed by CompactOS.
+MAX_WOF_CHUNKS_KEPT = 8
 #: Bytes of a VHDX's log (writers make 1 MiB).
 MAX_VHDX_LOG = 64 << 20
 #: Bytes of one file with stored reports (one machine's report is about 300 KB).

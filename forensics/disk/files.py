@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from forensics.disk.tree import glob, join, parts_of
 from parsers.bytesource import ByteSource, BytesSource
-from parsers.errors import ReadError, StopcodeError, UnsupportedError
+from parsers.errors import FormatError, ReadError, StopcodeError, UnsupportedError
 from parsers.limits import MAX_FOLDERS_KEPT
 from parsers.ntfs import DirEntry, NtfsVolume, Record
 from parsers.ntfs.index import file_name
-from parsers.ntfs.record import DATA, FILE_NAME, STANDARD_INFORMATION, record_number
+from parsers.ntfs.record import DATA, FILE_NAME, REPARSE_POINT, STANDARD_INFORMATION, record_number
 from parsers.ntfs.volume import ROOT
+from parsers.wof import STREAM, WofSource, compression_of
+from parsers.wof import TAG as WOF_TAG
 
 if TYPE_CHECKING:
     from forensics.collect.volume import FileEntry
@@ -29,7 +31,6 @@ _FIRST_FILE: Final = 24
 _LINKS: Final = {0xA0000003: "a junction", 0xA000000C: "a symbolic link"}
 #: Files whose unnamed data are zeros: the content is elsewhere, and only a filter driver brings it.
 _ELSEWHERE: Final = {
-    0x80000017: "the file is compressed by CompactOS (WOF), which is not read yet",
     0x80000013: "the file is deduplicated, and its content is in the chunk store",
     0x80000008: "the file is backed by a WIM image, which is not here",
 }
@@ -211,6 +212,8 @@ class NtfsFiles:
         if record.is_dir:
             raise ReadError(f"a folder, not a file: {path}")
         tag = self.volume.reparse_tag(record)
+        if tag == WOF_TAG:
+            return self._unpacked(record, path)
         if tag is not None:
             reason = _ELSEWHERE.get(tag)
             if tag in _LINKS:
@@ -221,6 +224,18 @@ class NtfsFiles:
                 raise UnsupportedError(f"{path}: {reason}")
         stream = self.volume.stream(record)
         return stream if stream is not None else BytesSource(b"")
+
+    def _unpacked(self, record: Record, path: str) -> ByteSource:
+        """Return the content of a file that CompactOS compressed."""
+        point = self.volume.stream(record, REPARSE_POINT)
+        zeros, packed = self.volume.stream(record), self.volume.stream(record, DATA, STREAM)
+        try:
+            form = compression_of(point.read_at(0, 24) if point is not None else b"")
+            if zeros is None or packed is None:
+                raise FormatError("WOF", f"the file has no stream {STREAM}", offset=record.offset)
+            return WofSource(packed, zeros.size, form)
+        except UnsupportedError as error:
+            raise UnsupportedError(f"{path}: {error.message}") from error
 
     def listdir(self, path: str, damage: list[StopcodeError] | None = None) -> Sequence[FileEntry]:
         """Return a folder's entries without short names, sorted as the volume has them; none when it is not there.

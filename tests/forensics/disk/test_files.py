@@ -42,7 +42,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     zeros = folder / "zeros"
     zeros.write_bytes(bytes(20_000))
     for name, tag in (
-        ("wof.exe", 0x80000017),
         ("dedup.bin", 0x80000013),
         ("cloud.bin", 0x9000601A),
         ("link", 0xA000000C),
@@ -153,7 +152,6 @@ def test_a_pattern_that_looks_at_more_files_than_the_limit_is_refused(
 @made
 def test_content_that_is_stored_elsewhere_is_refused_and_never_zeros(on_volume: NtfsFiles) -> None:
     for name, reason in (
-        ("wof.exe", "WOF"),
         ("dedup.bin", "chunk store"),
         ("cloud.bin", "cloud"),
         ("link", "symbolic link"),
