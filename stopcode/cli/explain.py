@@ -26,6 +26,8 @@ CODES = (Exit.OK, Exit.USAGE, Exit.UNREADABLE)
 
 #: Answers that are told whole; of more, one line each.
 _WHOLE = 4
+#: The licences' texts stand behind -v and in docs/crash.md.
+_CREDIT = "Facts from Microsoft's documentation (CC BY 4.0), shortened and reworded; -v names the sources."
 _NUMBER = re.compile(r"(?:0x)?[0-9a-f`]{1,17}", re.IGNORECASE)
 
 
@@ -61,7 +63,9 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
         elif len(found) > _WHOLE and to.verbosity < 1:
             write_lines(_short(found), to)
         else:
-            write_lines([*_whole(found), *(Line(text, "quiet") for text in attributions())], to)
+            verbose = to.verbosity > 0
+            credits = attributions() if verbose else [_CREDIT]
+            write_lines([*_whole(found, verbose=verbose), blank(), *(Line(text, "quiet") for text in credits)], to)
     return Exit.OK
 
 
@@ -93,36 +97,44 @@ def _short(found: Sequence[Explanation]) -> Iterator[Line]:
     yield from aligned([("" if item.code is None else f"0x{item.code:X}", _name(item)) for item in found], indent=2)
 
 
-def _whole(found: Sequence[Explanation]) -> Iterator[Line]:
+def _whole(found: Sequence[Explanation], *, verbose: bool) -> Iterator[Line]:
     for number, item in enumerate(found):
         if number:
             yield blank()
         if item.bugcheck is not None:
-            yield from _bugcheck(item.bugcheck)
+            yield from _bugcheck(item.bugcheck, verbose=verbose)
         if item.status is not None:
             yield Line(item.status, "strong", lead="NTSTATUS ")
-        for screen in item.boot:
+        for number_of, screen in enumerate(item.boot):
+            if number_of or item.bugcheck is not None or item.status is not None:
+                yield blank()
             yield from _screen(screen)
 
 
-def _bugcheck(info: BugCheckInfo) -> Iterator[Line]:
+def _bugcheck(info: BugCheckInfo, *, verbose: bool) -> Iterator[Line]:
     yield Line(f"0x{info.raw:X} {info.name}", "strong")
     if info.code != info.raw:
         yield Line(f"this is 0x{info.code:X} with a mark: the dump's header holds the registers at the fault", indent=2)
     if info.case:
         yield Line(info.case, indent=2, lead="this case: ")
+    given = any(row.value is not None for row in info.parameters)
     rows = [
-        (f"P{row.number}", *(() if all(p.value is None for p in info.parameters)
-                             else ("-" if row.value is None else f"{row.value:#x}",)),
+        (f"P{row.number}", *(("-" if row.value is None else f"{row.value:#x}",) if given else ()),
          row.meaning or "reserved, or not documented")
         for row in info.parameters
+        if row.value is not None or row.meaning
     ]  # fmt: skip
     yield from aligned(rows, indent=2)
+    if not rows:
+        yield Line("its parameters are reserved, or not documented", "quiet", 2)
     for key, table in info.subcodes.items():
         number, _at, condition = key.partition("@")
+        value = next((row.value for row in info.parameters if str(row.number) == number), None)
+        if info.case and value is not None and not verbose:
+            continue  # which one it is was told
         yield Line(f"P{number} may be{f', where {condition}' if condition else ''}:", "heading", 2)
         yield from aligned([(value, meaning) for value, meaning in table.items()], indent=4)
-    if info.source:
+    if info.source and verbose:
         yield Line(info.source, "quiet", 2, "source: ")
 
 

@@ -23,6 +23,32 @@ def test_parameters_choose_the_documented_case(call: Stopcode) -> None:
     assert "P4  0xffffcf0d5bb45a60  blocked IRP" in done.out
 
 
+def test_what_the_parameters_decided_is_not_listed_again(call: Stopcode) -> None:
+    words = ("explain", "0x1A", "41792", "ffffab8103853048", "2000000000", "0")
+    short, whole = call(*words).out, call(*words, "-v").out
+    assert "this case: corrupted PTE was detected" in short
+    assert "P1 may be" not in short
+    assert "P1 may be" in whole
+    assert "P1 may be" in call("explain", "0x1A").out
+    # A value that is in no table decides nothing: the table is still of use.
+    assert "P1 may be" in call("explain", "0x1A", "99999").out
+
+
+def test_parameters_that_mean_nothing_take_no_room(call: Stopcode) -> None:
+    assert "not documented" not in call("explain", "0x7B").out
+    assert "P4  0x0  reserved, or not documented" in " ".join(
+        call("explain", "0x7B", "1", "2", "0", "0").out.split("\n")
+    )
+
+
+def test_the_licence_is_one_line_and_whole_with_v(call: Stopcode) -> None:
+    short, whole = call("explain", "0x7B").out, call("explain", "-v", "0x7B").out
+    assert short.splitlines()[-1].startswith("Facts from Microsoft's documentation (CC BY 4.0)")
+    assert short.count("CC BY 4.0") == 1
+    assert "MicrosoftDocs/windows-driver-docs" in whole
+    assert "source: bug-check-0x7b" in whole
+
+
 def test_a_start_up_code_tells_stage_and_remedy(call: Stopcode) -> None:
     done = call("explain", "0xc000000e")
     assert done.code == 0
