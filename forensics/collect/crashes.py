@@ -35,7 +35,7 @@ from parsers.errors import StopcodeError
 from parsers.limits import MAX_CRASHES, MAX_FULL_CRASHES
 from parsers.windows_builds import base_of
 
-__all__ = ["collect", "decide_latest"]
+__all__ = ["collect", "date_dumps", "decide_latest", "with_place"]
 
 _SAME_BOOT_S = 30.0
 
@@ -51,10 +51,14 @@ def collect(machine: Machine, facts: Facts) -> None:
             hint="`stopcode rescue` lists them all; copy an older one out and read it with `stopcode dump`",
         )
     images = DiskImages(machine.windows)
-    crashes: list[tuple[str, CrashDict]] = []
+    read: list[tuple[DumpPlace, CrashDict]] = []
     for place in dumps:
         try:
-            crash = _analysed(machine, place, images)
+            with place.reading() as (opened, whole):
+                crash = analyse(
+                    opened, path=place.path, where=place.where, images=images, diagnostics=machine.diagnostics
+                )
+                read.append((place, with_place(crash, place, whole=whole)))
         except StopcodeError as error:
             machine.gap(facts, path_of("crashes", place.path), error.message)
             machine.diagnostics.error(
@@ -63,39 +67,39 @@ def collect(machine: Machine, facts: Facts) -> None:
                 hint=error.hint,
                 source=place.path,
             )
-            continue
-        # A page file was changed by whatever ran last: only the dump in it can tell a time.
-        changed = "" if place.where in CARRIERS else filetime_to_iso(place.modified) or ""
-        crashes.append((crash.get("time") or changed, crash))
-    crashes.sort(key=lambda pair: (_instant(pair[0]), pair[1]["dump"].get("size", 0), pair[1]["item"]))
-    crashes.reverse()
-    decide_latest(facts, crashes)
-    _mark_copies([crash for _time, crash in crashes])
-    for _time, crash in crashes:
+    crashes = date_dumps(facts, read)
+    for crash in crashes:
         if crash["dump"].get("where") in CARRIERS:
             _tell_of_carrier(machine, facts, crash)
-    facts["crashes"] = [
-        crash if number < MAX_FULL_CRASHES else trim(crash) for number, (_time, crash) in enumerate(crashes)
-    ]
+    facts["crashes"] = [crash if number < MAX_FULL_CRASHES else trim(crash) for number, crash in enumerate(crashes)]
     explain_missing(machine, facts, places)
 
 
-def _analysed(machine: Machine, place: DumpPlace, images: DiskImages) -> CrashDict:
-    """Analyse a dump in place.
-
-    Raises:
-        StopcodeError: it cannot be read as a dump.
-
-    """
-    with place.reading() as (opened, whole):
-        crash = analyse(opened, path=place.path, where=place.where, images=images, diagnostics=machine.diagnostics)
+def with_place(crash: CrashDict, place: DumpPlace, *, whole: bool) -> CrashDict:
+    """Add to a crash what its place says of it: a carrier that is too small for it, a live report."""
     if not whole:
         crash["dump"]["complete"] = False
-        crash["gaps"].append(f"{place.path} has {opened.size:,} bytes, fewer than the dump's header says it needs")
+        size = crash["dump"].get("size", 0)
+        crash["gaps"].append(f"{place.path} has {size:,} bytes, fewer than the dump's header says it needs")
     attributes = int(crash["dump"].get("attributes", "0x0"), 16)
     if place.where == "live-kernel" or attributes & Attributes.LIVE_DUMP:
         crash["live"] = True
     return crash
+
+
+def date_dumps(facts: Facts, read: list[tuple[DumpPlace, CrashDict]]) -> list[CrashDict]:
+    """Return the crashes newest first, with `latest` decided and copies of one dump marked."""
+    timed: list[tuple[str, CrashDict]] = []
+    for place, crash in read:
+        # A page file was changed by whatever ran last: only the dump in it can tell a time.
+        changed = "" if place.where in CARRIERS else filetime_to_iso(place.modified) or ""
+        timed.append((crash.get("time") or changed, crash))
+    timed.sort(key=lambda pair: (_instant(pair[0]), pair[1]["dump"].get("size", 0), pair[1]["item"]))
+    timed.reverse()
+    decide_latest(facts, timed)
+    crashes = [crash for _time, crash in timed]
+    _mark_copies(crashes)
+    return crashes
 
 
 def _identity(crash: CrashDict) -> tuple[object, ...]:
