@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "dump": ("stopcode.cli.dump", "read a crash dump: bug check, stack, culprit"),
     "tui": ("stopcode.cli.tui", "look at a scan in the terminal, down to its evidence"),
     "batch": ("stopcode.cli.batch", "scan many images into a case"),
+    "rescue": ("stopcode.cli.rescue", "list every dump on a disk, copy dumps and artefacts out"),
     "explain": ("stopcode.cli.explain", "say what a bug check or a start-up error code means"),
     "signatures": ("stopcode.cli.signatures", "list, show, check and try the known problems"),
     "report": ("stopcode.cli.report", "show a stored report again, without the disk"),
