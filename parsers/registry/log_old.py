@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from parsers.bytesource import ByteSource
-from parsers.limits import MAX_HIVE_BYTES
+from parsers.limits import MAX_HIVE_BYTES, MAX_HIVE_LOG
 from parsers.registry.base_block import BASE_BLOCK, BaseBlock
 
 __all__ = ["sectors_of"]
@@ -38,6 +38,10 @@ def sectors_of(log: ByteSource, base: BaseBlock) -> tuple[list[tuple[int, bytes]
         return [], f"it marks no changes ({_MAGIC.decode()} is missing)"
     if len(head) < len(_MAGIC) + length:
         return [], "it ends within its list of changes"
+    count = int.from_bytes(head[len(_MAGIC) :], "little").bit_count()
+    at = stride + -(-len(head) // stride) * stride
+    if at + count * _SECTOR > min(log.size, MAX_HIVE_LOG):
+        return [], f"it ends before the last of its {count} changes"
     places = [
         byte * 8 + bit
         for byte, bits in enumerate(head[len(_MAGIC) :])
@@ -45,11 +49,8 @@ def sectors_of(log: ByteSource, base: BaseBlock) -> tuple[list[tuple[int, bytes]
         for bit in range(8)
         if bits >> bit & 1
     ]  # fmt: skip
-    at = stride + -(-len(head) // stride) * stride
-    if at + len(places) * _SECTOR > log.size:
-        return [], f"it ends before the last of its {len(places)} changes"
-    data = log.read_at(at, len(places) * _SECTOR)
-    if len(data) < len(places) * _SECTOR:
+    data = log.read_at(at, count * _SECTOR)
+    if len(data) < count * _SECTOR:
         return [], "its changes cannot be read"
     changes = [
         (place * _SECTOR, data[number * _SECTOR : (number + 1) * _SECTOR]) for number, place in enumerate(places)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from parsers.bytesource import BytesSource
 from parsers.errors import ReadError, StopcodeError
-from parsers.registry import Hive, log_new
+from parsers.registry import Hive, log_new, log_old
 from parsers.registry.log import Recovery, recover, why_dirty
 from parsers.registry.marvin import marvin32
 from samples.hive import Key, write_hive
@@ -328,6 +328,14 @@ def test_of_a_log_longer_than_the_limit_the_rest_is_not_read(monkeypatch: pytest
     recovery = replay(dirty(HIVE), log)
     assert used(recovery) == [("LOG1", 1, 8, 8)]
     assert recovery.doubtful
+
+
+def test_an_old_log_longer_than_the_limit_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = old_log(HIVE, differences(HIVE, LATER, 512), sequence=(9, 9))
+    monkeypatch.setattr(log_old, "MAX_HIVE_LOG", len(log))
+    assert len(replay(dirty(HIVE), log).used) == 1
+    monkeypatch.setattr(log_old, "MAX_HIVE_LOG", len(log) - 1)
+    assert "ends before" in reasons(replay(dirty(HIVE), log))["LOG1"]
 
 
 @pytest.mark.fuzz
