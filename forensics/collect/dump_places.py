@@ -22,8 +22,10 @@ from forensics.collect.machine import Machine
 from forensics.collect.volume import FileEntry, FileTree
 from forensics.crash.document import Where
 from forensics.facts import Facts, path_of
-from parsers.bytesource import ByteSource, WindowSource
+from parsers.bytesource import ByteSource, BytesSource, WindowSource
 from parsers.dump import looks_like_dump
+from parsers.dump.header import parse_header
+from parsers.dump.kinds import KIND_NAMES
 from parsers.dump.space import dump_space
 from parsers.errors import StopcodeError
 from parsers.limits import MAX_DUMP_PLACES
@@ -38,6 +40,8 @@ _RANK: dict[Where, int] = {
 }  # fmt: skip
 _TEMPORARY = re.compile(r"dump[0-9a-f]{1,4}\.tmp", re.IGNORECASE)
 _SIZES = re.compile(r"\s+\d+(\s+\d+)?\s*$")
+#: Bytes of the longer of the two headers.
+_HEADER = 0x2000
 _WER = r"\ProgramData\Microsoft\Windows\WER"
 
 
@@ -192,6 +196,7 @@ class _Search:
         try:
             opened = files.open(stat.path)
             head = opened.read_at(0, 16)
+            header = opened.read_at(0, _HEADER) if looks_like_dump(head) and where != "wer" else b""
         except StopcodeError as error:
             self._gap(volume, stat.path, error.message)
             return False
@@ -200,7 +205,29 @@ class _Search:
             close()
         if where == "wer" and head[:4] == b"MDMP":
             self._places.process_dumps.append(_named_on(volume, stat.path))
-        return looks_like_dump(head)
+        return looks_like_dump(head) and (where == "wer" or self._is_sane(volume, stat, header))
+
+    def _is_sane(self, volume: str, stat: FileEntry, data: bytes) -> bool:
+        """Tell whether a header at the start of a carrier can be a dump's, and not what was left of one."""
+        try:
+            header = parse_header(BytesSource(data))
+        except StopcodeError:
+            header = None
+        if (
+            header is not None
+            and header.machine != "unknown"
+            and header.dump_type in KIND_NAMES
+            and header.system_time
+            and header.bug_check_code is not None
+        ):
+            return True
+        path = _named_on(volume, stat.path)
+        self._machine.diagnostics.info(
+            "crashes.remains-of-dump",
+            f"{path} begins with the mark of a dump, and no sound header is behind it: remains of an older dump",
+            source=path,
+        )
+        return False
 
     def _folder(self, volume: str, files: FileTree, path: str, where: Where) -> None:
         damage: list[StopcodeError] = []

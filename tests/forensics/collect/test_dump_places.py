@@ -13,6 +13,7 @@ import pytest
 from forensics.collect import Machine, collect
 from forensics.disk import open_image
 from forensics.facts import CrashDict, Facts, Wants
+from parsers.bytesource import BytesSource
 from parsers.diagnostics import Diagnostics
 from parsers.errors import FormatError, ReadError
 from tests.forensics.collect.test_crashes import dump, filetime
@@ -60,6 +61,44 @@ def test_a_page_file_without_a_dump_is_no_crash_and_no_gap(content: bytes) -> No
     facts, _ = scan(files={PAGEFILE: content})
     assert facts["crashes"] == []
     assert not any(path.startswith("/crashes") for path in gaps(facts))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PAGEDU64" + bytes(1 << 16),
+        b"PAGEDU64" + _REST,
+        b"PAGEDUMP" + _REST,
+        b"PAGEDU64" + b"PAGE" * 9000,
+        b"PAGEDU64" + bytes(40),
+        carried()[:0x20] + bytes(0x4000),
+    ],
+)
+def test_the_mark_of_a_dump_without_a_sound_header_is_told_as_remains_and_is_no_crash(content: bytes) -> None:
+    facts, diagnostics = scan(files={PAGEFILE: content})
+    assert facts["crashes"] == []
+    assert not any(path.startswith("/crashes") for path in gaps(facts))
+    assert len(told(diagnostics, "crashes.remains-of-dump")) == 1
+
+
+def test_a_huge_page_file_costs_only_what_its_dump_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sparse(BytesSource):
+        """64 GiB that begin with a dump; everything read of it is counted."""
+
+        size = 64 << 30
+        total = 0
+
+        def read_at(self, offset: int, length: int) -> bytes:
+            Sparse.total += length
+            return super().read_at(offset, length)
+
+    whole = FakeFiles.open
+    monkeypatch.setattr(FakeFiles, "open", lambda self, path: (
+        Sparse(carried()) if path == PAGEFILE else whole(self, path)
+    ))  # fmt: skip
+    facts, _ = scan(files={PAGEFILE: b"PAGEDU64"})
+    assert only(facts)["dump"]["size"] == len(dump(TIME))
+    assert Sparse.total < 4 << 20
 
 
 def test_the_rest_of_a_page_file_does_not_change_what_is_read() -> None:
