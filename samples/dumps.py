@@ -13,7 +13,7 @@ from pathlib import Path
 
 from samples.memory import PAGE, Memory
 
-__all__ = ["Dump", "write_benchmark_dumps", "write_dump"]
+__all__ = ["Dump", "write_benchmark_dumps", "write_dump", "write_large_dump"]
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,30 @@ def write_dump(path: Path, dump: Dump, memory: Memory, kind: int) -> None:
         for number in numbers:
             file.write(memory.pages[number])
         file.write(tail)
+
+
+def write_large_dump(path: Path, dump: Dump, memory: Memory, pages: int) -> None:
+    """Write a type 5 dump of a machine with so many pages, all of them in the dump; most are holes of the host's file.
+
+    Memory begins as on PCs: page 0 and what lies from 640 KiB to 1 MiB are no RAM.
+    """
+    runs = [(1, 0x9E), (0x100, pages - 0x100)]
+    bitmap = bytearray((pages + 7) // 8)
+    for start, count in runs:
+        for number in range(start, start + count):
+            bitmap[number >> 3] |= 1 << (number & 7)
+    first = 0x2038 + len(bitmap) + PAGE - 1 & ~(PAGE - 1)
+    total = sum(count for _, count in runs)
+    with path.open("wb") as file:
+        file.write(_header(dump, memory, 5, first + PAGE * total, runs))
+        file.write(struct.pack("<8sI20xQQQ", b"FDMPDUMP", 1, first, total, pages))
+        file.write(bytes(bitmap))
+        for number, data in memory.pages.items():
+            place = next(number - start + sum(n for s, n in runs if s < start)
+                         for start, count in runs if start <= number < start + count)  # fmt: skip
+            file.seek(first + PAGE * place)
+            file.write(data)
+        file.truncate(first + PAGE * total)
 
 
 def write_benchmark_dumps(folder: Path) -> dict[str, Path]:

@@ -156,8 +156,8 @@ def _actors() -> dict[str, Driver]:
     }  # fmt: skip
 
 
-def benchmark_dumps(folder: Path) -> dict[str, Path]:
-    """Write a full (type 1) and a bitmap (type 5) dump of 48 MB of the machine's memory."""
+def benchmark_machine(folder: Path) -> CrashedMachine:
+    """Build the drivers into a folder, and crash the machine with all of them in memory."""
     drivers = _actors() | {"hal.dll": Driver("hal.dll", "10.0.17763.1")}
     files = []
     for name in ("ntoskrnl.exe", "hal.dll", "Wdf01000.sys", "vmstorfl.sys"):
@@ -165,7 +165,12 @@ def benchmark_dumps(folder: Path) -> dict[str, Path]:
         build(drivers[name], path)
         files.append(path)
     booted = datetime.fromisoformat("2021-03-10T02:14:05+00:00")
-    machine = crash_machine(files, drivers, booted=booted, lived=timedelta(seconds=21.4), in_memory=tuple(ACTORS))
+    return crash_machine(files, drivers, booted=booted, lived=timedelta(seconds=21.4), in_memory=tuple(ACTORS))
+
+
+def benchmark_dumps(folder: Path) -> dict[str, Path]:
+    """Write a full (type 1) and a bitmap (type 5) dump of 48 MB of the machine's memory."""
+    machine = benchmark_machine(folder)
     # A full dump has at most 42 runs: fill the holes between the pages, and up to the size wanted.
     numbers = sorted(machine.memory.pages)
     for number in (*range(numbers[0], numbers[0] + 0x400), *range(numbers[1], numbers[1] + 0x2C00)):
