@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import pytest
 from stopcode.cli.exits import Exit
 from stopcode.report.shape import problems
 from stopcode.report.stored import document_schema
+from tests.forensics.crash.chain import run
+from tests.forensics.crash.machines import POOL, write_x64
 from tests.stopcode.cli.run import Stopcode
 
 pytestmark = pytest.mark.realdata
@@ -117,3 +121,69 @@ def test_what_is_no_dump_is_refused_with_a_reason(call: Stopcode, tmp_path: Path
         assert done.code == Exit.UNREADABLE
         assert why in done.err
         assert "hint: stopcode scan reads disks" in done.err
+
+
+def test_serial_numbers_are_told_only_to_those_who_ask(call: Stopcode, shared: Path) -> None:
+    path = shared / "data" / "dumps" / "082325-12593-01.dmp"
+    plain, asked = call("dump", path).out, call("dump", "--serials", path).out
+    assert "B69004CH50287" not in plain + call("dump", "-v", path).out + call("dump", "-o", "json", path).out
+    assert "  Serials    system serial B69004CH50287\n" in asked
+    assert "  Processor  AMD Ryzen 9 6900HX with Radeon Graphics\n" in plain
+    assert "  Memory     2 x 12,288 MB CT12G56C46S5.M4B1 at 4800 MT/s\n" in plain
+
+
+def test_instruction_bucket_and_fit_are_shown_and_the_rest_with_v(call: Stopcode, dump: Path) -> None:
+    short, whole = call("dump", dump).out, call("dump", "-v", dump).out
+    assert "    instruction: mov dword ptr [r9 + r8], edx\n" in short
+    assert "  Bucket     0x7e/0xc0000005:amdppm.sys+0x334c\n" in short
+    assert "touches: " not in short
+    assert "Secondary data: " not in short
+    assert "    touches: [r9 + r8]: write of 4 bytes at 0xffff9b000336004c\n" in whole
+    assert "nvlddmkm: display driver" in whole
+
+
+def test_folders_that_are_not_there_are_refused(call: Stopcode, dump: Path, tmp_path: Path) -> None:
+    pytest.importorskip("symbolic")
+    for option in ("--images", "--symbols"):
+        done = call("dump", option, tmp_path / "nowhere", dump)
+        assert done.code == Exit.UNREADABLE
+        assert "nowhere: no such folder" in done.err
+        assert f"hint: {option} takes a folder" in done.err
+
+
+def test_symbols_without_their_library_are_wrong_usage_with_the_command_that_helps(
+    call: Stopcode, dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "symbolic", None)
+    monkeypatch.setattr(sys, "platform", "linux")
+    done = call("dump", "--symbols", tmp_path, dump)
+    assert done.code == Exit.USAGE
+    assert "--symbols: symbol files are read by the optional library symbolic" in done.err
+    assert 'pip install "stopcode[symbols]"' in done.err
+
+
+def test_symbols_that_are_not_there_are_told_by_name_in_the_remarks(call: Stopcode, dump: Path, tmp_path: Path) -> None:
+    pytest.importorskip("symbolic")
+    done = call("dump", "--symbols", tmp_path, dump)
+    assert done.code == 0
+    assert "symbols.missing" in done.out
+    assert "amdppm.sys: neither the dump nor a file tells which PDB belongs to it" in done.out
+
+
+@pytest.mark.peer("x86_64-w64-mingw32-gcc")
+def test_images_give_unwind_data_and_versions(call: Stopcode, tmp_path: Path) -> None:
+    (tmp_path / "build").mkdir()
+    chain = run(tmp_path / "build", direct=True, in_memory=False)
+    images = tmp_path / "images"
+    images.mkdir()
+    for built in chain.modules:
+        shutil.copyfile(chain.files[built.base], images / built.name)
+    chain.machine.put(POOL + 0x8000, chain.context)
+    path = tmp_path / "MEMORY.DMP"
+    path.write_bytes(write_x64(chain.machine, 5, code=0x3B, parameters=(0xC0000005, chain.rip, POOL + 0x8000, 0)))
+    alone, helped = call("dump", path).out, call("dump", "-v", "--images", images, path).out
+    assert "by the folder's unwind data" in helped
+    assert "on disk: same" in helped
+    assert "by the folder's unwind data" not in alone
+    frames = call("dump", "-o", "json", "--images", images, path).document["facts"]["crashes"][0]["stack"]
+    assert [(int(frame["ip"], 16), int(frame["sp"], 16)) for frame in frames] == chain.frames
