@@ -47,7 +47,8 @@ class Arm64Step:
     Attributes:
         regs: its registers; pc is the return address, or an interrupted place where `trap` says so.
         method: "leaf" (no row: lr is the caller), "unwind" or "epilog".
-        trap: pc has not run.
+        trap: pc has not run; also behind the stack cookie helpers, which hand another stack pointer back: what is
+            known of their caller holds after the call, not at it.
 
     """
 
@@ -78,8 +79,12 @@ def unwind_arm64(regs: Arm64Registers, image: CodeImage, memory: MemoryReader, *
         if not interrupted:
             raise FormatError("ARM64 frame", "no unwind data for a function that made a call", found=f"{regs.pc:#x}")
         return Arm64Step(_returned(regs, regs.sp, dict(regs.known), interrupted=True), "leaf")
-    ops, method = _to_undo(function, rva - function.begin, interrupted=interrupted)
+    # A call has not yet done what its own code says: stack cookie helpers make room for their caller, and give it back
+    # in its epilog, whose code for that call is "alloc". So a return address counts as the call before it.
+    offset = rva - function.begin - (0 if interrupted else 4)
+    ops, method = _to_undo(function, offset)
     sp, known, trap = _undo(ops, regs, memory)
+    trap = trap or (interrupted and method == "epilog" and _hands_back_more(function, ops))
     if sp < regs.sp or sp & 15:
         raise FormatError("ARM64 frame", "the stack does not shrink", expected=f">={regs.sp:#x}", found=f"{sp:#x}")
     return Arm64Step(_returned(regs, sp, known, interrupted=interrupted), method, trap)
@@ -96,19 +101,26 @@ def _returned(regs: Arm64Registers, sp: int, known: dict[int, int], *, interrupt
     return Arm64Registers(pc, sp, kept)
 
 
-def _to_undo(
-    function: Arm64Function, offset: int, *, interrupted: bool
-) -> tuple[tuple[Op, ...], Literal["unwind", "epilog"]]:
+def _to_undo(function: Arm64Function, offset: int) -> tuple[tuple[Op, ...], Literal["unwind", "epilog"]]:
     """Return the operations that have run at an offset, in the order in which they are undone."""
     done = offset // 4
     if done < function.prolog:
         return function.ops[function.prolog - done :], "unwind"
-    if interrupted:
-        for start, epilog in function.epilogs:
-            passed = (offset - start) // 4
-            if start <= offset and passed < len(epilog):
-                return epilog[passed:], "epilog"
+    for start, epilog in function.epilogs:
+        passed = (offset - start) // 4
+        if start <= offset and passed < len(epilog):
+            return epilog[passed:], "epilog"
     return function.ops, "unwind"
+
+
+def _hands_back_more(function: Arm64Function, ops: tuple[Op, ...]) -> bool:
+    """Tell whether the rest of an epilog leaves more of the stack than the function took.
+
+    True for MSVC's __security_push_cookie, whose data does not say so at its end (__security_pop_cookie's does).
+    """
+    epilog = next((epilog for _start, epilog in function.epilogs if epilog[-len(ops) :] == ops), ())
+    taken = sum(op.add for op in function.ops if op.kind in ("save", "alloc"))
+    return sum(op.add for op in epilog if op.kind in ("save", "alloc")) < taken
 
 
 def _undo(ops: tuple[Op, ...], regs: Arm64Registers, memory: MemoryReader) -> tuple[int, dict[int, int], bool]:

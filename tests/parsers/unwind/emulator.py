@@ -22,6 +22,8 @@ import unicorn
 from capstone import x86_const as cx
 from unicorn import x86_const as ux
 
+from tests.parsers.unwind.registers import RegisterFile
+
 STACK = 0x7F00_0000_0000
 STACK_SIZE = 0x40_0000
 HEAP = 0x7E00_0000_0000
@@ -32,6 +34,7 @@ TEB = 0x7B00_0000_0000
 NAMES = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{i}" for i in range(8, 16)))
 IDS = [getattr(ux, f"UC_X86_REG_{name.upper()}") for name in NAMES]
 SAVED = ("rbx", "rbp", "rsi", "rdi", "r12", "r13", "r14", "r15")
+XMM = [ux.UC_X86_REG_XMM0 + i for i in range(6, 16)]
 MAX_VISITS = 3
 MAX_STEPS = 3000
 MAX_LAZY_PAGES = 48
@@ -75,12 +78,16 @@ class Row:
 
     def ops(self) -> list[tuple[int, int]]:
         """(op, slots) by walking the slots, as far as counting needs."""
+        return [(op, slots) for _offset, op, _info, slots in self.walk()]
+
+    def walk(self) -> list[tuple[int, int, int, int]]:
+        """(offset in the prolog, op, info, slots) of each code."""
         found = []
         i = 0
         while i < self.count:
-            op, info = self.codes[i * 2 + 1] & 15, self.codes[i * 2 + 1] >> 4
+            offset, op, info = self.codes[i * 2], self.codes[i * 2 + 1] & 15, self.codes[i * 2 + 1] >> 4
             slots = {1: 2 + (info == 1), 4: 2, 5: 3, 8: 2, 9: 3}.get(op, 1)
-            found.append((op, slots))
+            found.append((offset, op, info, slots))
             i += slots
         return found
 
@@ -160,9 +167,16 @@ class Instruction:
 class Machine:
     """An emulator with one program in it."""
 
-    def __init__(self, program: Program, seed: int) -> None:
+    def __init__(self, program: Program, seed: int, visits: int = MAX_VISITS) -> None:
         self.program = program
         self.random = random.Random(seed)
+        self.max_visits = visits
+        pick = self.random
+        words = [
+            pick.choice((0, 0, 1, 2, pick.randrange(64), self._pointer(), self._pointer()))
+            for _ in range(HEAP_SIZE // 8)
+        ]
+        self.heap = struct.pack(f"<{len(words)}Q", *words)
         self.disassembler = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
         self.decoded: dict[int, Instruction] = {}
         self.visits: Counter[int] = Counter()
@@ -184,12 +198,7 @@ class Machine:
         uc.mem_map(TEB, 0x10000, data)
         uc.mem_map(STUB, 0x1000)
         uc.mem_map(STOP, 0x1000)
-        pick = self.random
-        words = [
-            pick.choice((0, 0, 1, 2, pick.randrange(64), self._pointer(), self._pointer()))
-            for _ in range(HEAP_SIZE // 8)
-        ]
-        uc.mem_write(HEAP, struct.pack(f"<{len(words)}Q", *words))
+        uc.mem_write(HEAP, self.heap)
         uc.mem_write(TEB, struct.pack("<512Q", *(self._pointer() for _ in range(512))))
         uc.mem_write(TEB + 0x10, struct.pack("<Q", STACK))  # StackLimit, for stack probes
         # mov rax, [rip + 9]; ret: every import answers with the value that `run` puts there.
@@ -199,6 +208,8 @@ class Machine:
         uc.hook_add(unicorn.UC_HOOK_MEM_READ_UNMAPPED | unicorn.UC_HOOK_MEM_WRITE_UNMAPPED, self._map)
         uc.hook_add(unicorn.UC_HOOK_MEM_WRITE, self._write, begin=STACK, end=STACK + STACK_SIZE)
         self.lazy = 0
+        self.registers = RegisterFile(uc, IDS)
+        self.all_registers = RegisterFile(uc, IDS, XMM)
 
     def _pointer(self) -> int:
         return HEAP + self.random.randrange(HEAP_SIZE // 2) // 16 * 16
@@ -244,11 +255,8 @@ class Machine:
             self.stops[self.stopped or "returned or counted out"] += 1
 
     def _frame(self, ret: int, rsp: int) -> Shadow:
-        gprs = dict(zip(NAMES, self.uc.reg_read_batch(IDS), strict=True))
-        return Shadow(ret, rsp, {name: gprs[name] for name in SAVED}, self._xmm())
-
-    def _xmm(self) -> list[int]:
-        return [self.uc.reg_read(ux.UC_X86_REG_XMM0 + i) for i in range(6, 16)]
+        gprs = dict(zip(NAMES, self.all_registers.words(), strict=True))
+        return Shadow(ret, rsp, {name: gprs[name] for name in SAVED}, self.all_registers.vectors())
 
     def _map(self, uc: unicorn.Uc, _access: int, address: int, size: int, _value: int, _data: object) -> bool:
         if self.lazy >= MAX_LAZY_PAGES:
@@ -305,8 +313,7 @@ class Machine:
     def _step(self, uc: unicorn.Uc, address: int, size: int, _data: object) -> None:
         if self.stopped:
             return
-        values = uc.reg_read_batch(IDS)
-        rsp = values[4]
+        rsp = self.registers.words()[4]
         # What the instruction before has done to the stack of calls.
         if self.before == "call":
             ret = struct.unpack("<Q", uc.mem_read(rsp, 8))[0]
@@ -338,7 +345,7 @@ class Machine:
         if instruction.kind == "bad":
             self._stop("not an instruction")
             return
-        if inside and self.visits[rva] < MAX_VISITS:
+        if inside and self.visits[rva] < self.max_visits:
             self.visits[rva] += 1
             whole = (self.points + 1) % 5 == 0
             for frame in self.shadow if whole else self.shadow[-1:]:
@@ -347,7 +354,8 @@ class Machine:
                 self._stop("the program overwrote its return address")
                 return
             self.points += 1
-            point = Point(address, dict(zip(NAMES, values, strict=True)), self._xmm(), self.shadow, whole)
+            gprs = dict(zip(NAMES, self.all_registers.words(), strict=True))
+            point = Point(address, gprs, self.all_registers.vectors(), self.shadow, whole)
             self.compare(point)
         self.before = instruction.kind
         self.saves = instruction.saves

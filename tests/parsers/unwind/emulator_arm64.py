@@ -11,12 +11,14 @@ import random
 import struct
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pefile
 import unicorn
 from unicorn import arm64_const as ua
+
+from tests.parsers.unwind.registers import RegisterFile
 
 STACK, STACK_SIZE = 0x7F0000000000, 0x400000
 HEAP, HEAP_SIZE = 0x7E0000000000, 0x100000
@@ -35,6 +37,8 @@ class Shadow:
     saved: tuple[int, ...]  # x19 to x29
     doubles: tuple[int, ...]  # d8 to d15
     begin: int  # where the call went
+    #: Stack pointers that the unwinder gave for the time after the return; judged then.
+    after_return: list[tuple[int, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -91,12 +95,11 @@ class Program:
 class Machine:
     """An emulator with one program in it."""
 
-    def __init__(self, program: Program, seed: int) -> None:
+    def __init__(self, program: Program, seed: int, visits: int = MAX_VISITS) -> None:
         self.program = program
         self.random = random.Random(seed)
+        self.max_visits = visits
         self.visits: Counter[int] = Counter()
-        #: Functions that return with another stack pointer than they were called with (stack cookies of MSVC).
-        self.odd: set[int] = set()
         self.uc = uc = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM)
         uc.mem_map(program.base, program.size)
         uc.mem_write(program.base, program.image)
@@ -109,6 +112,8 @@ class Machine:
         uc.mem_write(TEB + 0x10, struct.pack("<Q", STACK))
         # ldr x0, #8; ret; the value.
         uc.mem_write(STUB, struct.pack("<IIQ", 0x58000040, 0xD65F03C0, 0))
+        self.registers = RegisterFile(uc, [*X, ua.UC_ARM64_REG_SP, *D])
+        self.settle: Callable[[Shadow, int], None] = lambda _left, _sp: None
         uc.hook_add(unicorn.UC_HOOK_CODE, self._step)
         uc.hook_add(unicorn.UC_HOOK_MEM_READ_UNMAPPED | unicorn.UC_HOOK_MEM_WRITE_UNMAPPED, self._map)
 
@@ -127,12 +132,8 @@ class Machine:
         return bytes(self.uc.mem_read(address, length))
 
     def _registers(self) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-        uc = self.uc
-        return (
-            tuple(uc.reg_read(number) for number in X),
-            tuple(uc.reg_read(number) for number in D),
-            uc.reg_read(ua.UC_ARM64_REG_SP),
-        )
+        values = self.registers.words()
+        return values[:31], values[32:], values[31]
 
     def _step(self, uc: unicorn.Uc, address: int, _size: int, _data: object) -> None:
         self.steps += 1
@@ -144,8 +145,7 @@ class Machine:
             self.shadow.append(Shadow(x[30], sp, x[19:30], d, address))
         elif self.after == "ret":
             left = self.shadow.pop()
-            if sp != left.sp:
-                self.odd.add(left.begin)
+            self.settle(left, sp)
             if not self.shadow or address != left.ret:
                 uc.emu_stop()
                 return
@@ -158,7 +158,7 @@ class Machine:
         if not 0 <= rva < self.program.size:
             return
         self.visits[address] += 1
-        if self.visits[address] <= MAX_VISITS:
+        if self.visits[address] <= self.max_visits:
             self.judge(Point(address, sp, x, d, list(self.shadow)))
 
     def run(self, rva: int, judge: Callable[[Point], None]) -> None:

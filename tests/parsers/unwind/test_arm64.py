@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from parsers.errors import FormatError, ReadError, StopcodeError, UnsupportedError
 from parsers.unwind import arm64_info
-from parsers.unwind.arm64 import Arm64Registers, unwind_arm64
+from parsers.unwind.arm64 import Arm64Registers, Arm64Step, unwind_arm64
 from parsers.unwind.arm64_info import DOUBLE, FP, LR, Arm64Function, Op, read_function
 from parsers.unwind.image import MappedImage
 
@@ -201,6 +201,32 @@ def test_packed_words_are_the_prologs_that_they_stand_for() -> None:
     )  # fmt: skip
     assert found.prolog == 3
     assert found.epilogs == ((0x64, (Op("save", (FP, LR), 0, 32), Op("save", (19, 20), 0, 16), Op("end"))),)
+
+
+#: sub sp, sp, #32; stp x19, x30, [sp]; bl push_cookie; sub sp, sp, #32; ...; add; bl pop_cookie; ldp; add; ret
+CALLER = record(b"\x02\x01\xd6\x00\x02\xe4", epilogs=[(0x40, 0)])
+#: sub sp, sp, #16; ...; ret: its end gives nothing back (MSVC's __security_push_cookie).
+PUSH = record(b"\x01\xe4", length=24, single=1)
+
+
+def caller_of(data: bytes, offset: int, *, interrupted: bool) -> Arm64Step:
+    image = MappedImage(BASE, 0x10000, lambda rva, n: Image(data).read_rva(rva, n), Table())  # type: ignore[arg-type]
+    regs = Arm64Registers(BASE + 0x4000 + offset, STACK, {LR: BASE + 0x5554, FP: STACK + 0x100})
+    return unwind_arm64(regs, image, Memory(), interrupted=interrupted)
+
+
+@pytest.mark.parametrize(("at", "taken"), [(0xC, 32), (0x48, 48)])
+def test_a_call_inside_a_prolog_or_epilog_has_not_moved_the_stack_yet(at: int, taken: int) -> None:
+    # The saved pair lies at the first word that is left once the rooms are given back.
+    step = caller_of(CALLER, at, interrupted=False)
+    assert step.regs.sp == STACK + taken
+    assert caller_of(CALLER, at, interrupted=True).regs.sp == STACK + (48 if at == 0xC else 32)
+
+
+@pytest.mark.parametrize(("at", "sp", "trap"), [(8, STACK + 16, False), (20, STACK, True)])
+def test_a_function_that_leaves_room_to_its_caller_hands_it_back_at_its_end(at: int, sp: int, trap: bool) -> None:
+    step = caller_of(PUSH, at, interrupted=True)
+    assert (step.regs.sp, step.trap, step.regs.pc) == (sp, trap, BASE + 0x5554)
 
 
 def test_more_codes_than_the_limit_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from parsers.errors import ReadError, StopcodeError
 from parsers.pe import PeImage
 from parsers.unwind.image import MappedImage
 from parsers.unwind.x64 import Registers, unwind_frame
-from tests.parsers.unwind.emulator import NAMES, STOP, Machine, Point, Program, Row, sample
+from tests.parsers.unwind.emulator import MAX_VISITS, NAMES, SAVED, STOP, Machine, Point, Program, Row, sample
 
 
 @dataclass
@@ -63,13 +63,17 @@ def run_file(
     max_points: int = 1 << 60,
     rows: list[Row] | None = None,
     hide_code: bool = False,
+    visits: int = MAX_VISITS,
+    passes: int = 1,
+    max_boundaries: int = 1 << 60,
 ) -> Result:
-    """Run `functions` of a file and compare; stops after `max_points` points.
+    """Run `functions` of a file and compare; stops after `max_points` points or `max_boundaries` distinct ones.
 
+    Each pass calls them all again with other arguments; passes end when one brings less than 2 % that is new.
     With `hide_code` the unwinder sees no code bytes; only steps that it calls certain are compared.
     """
     program = Program(path)
-    machine = Machine(program, seed)
+    machine = Machine(program, seed, visits)
     memory = _Memory(machine)
     pe = PeImage(BytesSource(path.read_bytes()))
 
@@ -93,7 +97,7 @@ def run_file(
         elif _moves_stack(program, row, left):
             reason = "the code between prolog and here moves Rsp, with no frame register (inline assembler)"
         else:
-            reason = "unexplained"
+            reason = breaks_abi(program, row) or "unexplained"
         result.mismatches.append(Mismatch(rva, where, reason, text))
 
     def compare(point: Point) -> None:
@@ -151,11 +155,16 @@ def run_file(
         if step.regs.rip != STOP:
             wrong_at(rva, rva, f"the stack ends at {step.regs.rip:#x}", certain=True)
 
-    for row in sample(rows if rows is not None else program.functions(), functions, seed):
-        if result.points >= max_points:
+    chosen = sample(rows if rows is not None else program.functions(), functions, seed)
+    for number in range(passes):
+        before = len(machine.visits)
+        for row in chosen:
+            if result.points >= max_points or len(machine.visits) >= max_boundaries:
+                break
+            machine.run(row.begin, compare)
+            result.functions += number == 0
+        if len(machine.visits) - before < before // 50:
             break
-        machine.run(row.begin, compare)
-        result.functions += 1
     result.boundaries = len(machine.visits)
     result.stops = machine.stops
     return result
@@ -181,6 +190,30 @@ def _moves_stack(program: Program, row: Row, rva: int) -> bool:
         elif name in ("sub", "add") and operands.startswith("rsp, "):
             depth += int(operands[5:], 0) * (1 if name == "sub" else -1)
     return depth > 0
+
+
+def breaks_abi(program: Program, row: Row) -> str | None:
+    """Say why a row's code is not what its unwind data describes (its bytes and its codes alone tell it).
+
+    V8's built-in functions have a calling convention of their own: they write registers that Windows keeps, and all
+    have one record, which tells of a frame pointer also where there is none.
+    """
+    if row.flags & 4:
+        return None
+    codes = row.walk()
+    pushes = {row.begin + offset: NAMES[info] for offset, op, info, _slots in codes if op == 0}
+    kept = set(SAVED) - {NAMES[info] for _offset, op, info, _slots in codes if op in (0, 4, 5)}
+    written = set()
+    for instruction in _ASSEMBLER.disasm(program.image[row.begin : row.end], row.begin):
+        name, target = instruction.mnemonic, instruction.op_str.partition(",")[0]
+        pushed = pushes.get(instruction.address + instruction.size)
+        if pushed is not None and (name, target) != ("push", pushed):
+            return "the code does not begin as its unwind data says (not compiled for Windows)"
+        if name in ("mov", "lea", "xor", "pop") and target in kept:
+            written.add(target)
+    if not written:
+        return None
+    return "the code writes a register that Windows keeps, and saves it nowhere (not compiled for Windows)"
 
 
 def _difference(regs: Registers, ret: int, rsp: int, saved: dict[str, int], xmm: list[int]) -> str:
