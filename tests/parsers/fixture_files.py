@@ -29,9 +29,9 @@ def fetched(name: str) -> Path:
     raise LookupError(name)
 
 
-def all_fetched() -> list[Path]:
-    """Every image; symbol files lie beside theirs."""
-    members = [(pin, member) for pin in pins() for member in pin["members"]]
+def all_fetched(*, for_benchmarks: bool = False) -> list[Path]:
+    """Every image, with those that only benchmarks read where asked for; symbol files lie beside theirs."""
+    members = [(pin, member) for pin in pins() if for_benchmarks or "only" not in pin for member in pin["members"]]
     return [member_path(pin, member) for pin, member in members if not member.endswith(".pdb")]
 
 
