@@ -1,0 +1,44 @@
+"""CI installs every program that a test asks for: a machine that has it by chance must not hide that."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Program -> the Debian package that brings it.
+PACKAGE = {
+    "7zz": "7zip",
+    "blkid": "util-linux",  # essential: always there
+    "hivexget": "libhivex-bin",
+    "hivexml": "libhivex-bin",
+    "llvm-mc": "llvm",
+    "llvm-pdbutil": "llvm",
+    "llvm-symbolizer": "llvm",
+    "mkntfs": "ntfs-3g",
+    "ntfscat": "ntfs-3g",
+    "ntfscp": "ntfs-3g",
+    "ntfsfix": "ntfs-3g",
+    "ntfsinfo": "ntfs-3g",
+    "qemu-img": "qemu-utils",
+    "reglookup": "reglookup",
+    "strace": "strace",
+    "vhdiinfo": "libvhdi-utils",
+    "wimlib-imagex": "wimtools",
+    "x86_64-w64-mingw32-gcc": "gcc-mingw-w64-x86-64",
+    "x86_64-w64-mingw32-windres": "binutils-mingw-w64-x86-64",
+}
+ESSENTIAL = {"util-linux"}
+
+
+def test_every_peer_program_is_in_a_package_that_ci_installs() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    listed = re.search(r"packages=\((.*?)\)", script, re.DOTALL)
+    assert listed is not None
+    installed = set(listed[1].split()) | ESSENTIAL
+    asked = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        for words in re.findall(r"mark\.peer\(([^)]*)\)", path.read_text(encoding="utf-8")):
+            asked |= set(re.findall(r'"([^"]+)"', words))
+    assert len(asked) > 10
+    assert {program: PACKAGE.get(program) for program in asked if PACKAGE.get(program) not in installed} == {}
