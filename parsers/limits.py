@@ -72,8 +72,6 @@ __all__ = [
     "MAX_REPLAY_CHANGES",
     "MAX_RESCUED_DEPTH",
     "MAX_RESCUED_FILES",
-    "MAX_RESCUED_DEPTH",
-    "MAX_RESCUED_FILES",
     "MAX_SECONDARY_BLOBS",
     "MAX_SERVICES",
     "MAX_SMBIOS_STRUCTURES",
@@ -244,9 +242,6 @@ MAX_CRASHES = 50
 MAX_FULL_CRASHES = 3
 #: Places with dumps that one disk lists (Windows keeps 50 small ones).
 MAX_DUMP_PLACES = 1000
-#: Files that are copied into one zip, and folders below each other that `**` goes into.
-MAX_RESCUED_FILES = 10_000
-MAX_RESCUED_DEPTH = 32
 #: Files that are copied into one zip, and folders below each other that `**` goes into.
 MAX_RESCUED_FILES = 10_000
 MAX_RESCUED_DEPTH = 32
