@@ -33,6 +33,7 @@ from forensics.crash.images import ImageFinder
 from forensics.crash.machine_facts import machine_facts
 from forensics.crash.stack import Frame, StackWalker
 from forensics.crash.symbols import without_symbols
+from forensics.crash.threads import stuck_thread
 from forensics.facts import (
     CrashDict,
     Culprit,
@@ -141,10 +142,17 @@ def _judge(crash: CrashDict, evidence: Evidence, process: str | None) -> list[st
             call_frames = [frame for frame in call_frames if frame.confidence == "exact"]
     elif fault.origin == "trap-frame":
         fault = _with_all_registers(fault, call_frames)
-    frames = walker.walk(fault) if fault is not None else call_frames
+    stuck = stuck_thread(evidence, walker.words) if fault is None else None
+    frames = call_frames
+    if fault is not None:
+        frames = walker.walk(fault)
+    elif stuck is not None:
+        frames = walker.walk(stuck.context)
     record = exception_record(evidence)
     fit = examine(evidence, walker, fault, record)
     case = CrashCase(evidence, fault, call, record, frames, walker.words, process, fit)
+    if stuck is not None:
+        case.stack_of = stuck.words
     crash["culprit"] = blame(case)
     if fit is not None:
         crash["fit"] = fit_dict(fit)
@@ -160,11 +168,11 @@ def _judge(crash: CrashDict, evidence: Evidence, process: str | None) -> list[st
         }
     if case.flipped_bits:
         crash["flipped_bits"] = [{"bit": bit, "where": where} for bit, where in dict.fromkeys(case.flipped_bits)]
-    shown = fault or at_call
+    shown = fault or (stuck.context if stuck is not None else at_call)
     if shown is not None:
-        crash["context"] = context_dict(evidence, shown, case, call)
+        crash["context"] = context_dict(evidence, shown, case, call if stuck is None else None)
     crash["stack"] = [frame_dict(evidence, walker, frame) for frame in frames[:_MAX_FRAMES]]
-    if fault is not None and call_frames:
+    if frames is not call_frames and call_frames:
         crash["bugcheck_stack"] = [frame_dict(evidence, walker, frame) for frame in call_frames[:_MAX_FRAMES]]
     return without_symbols(evidence, frames[:_MAX_FRAMES])
 

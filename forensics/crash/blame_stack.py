@@ -26,7 +26,7 @@ def _fault_words(case: CrashCase) -> list[str]:
     """Return what is known of the fault itself."""
     fault = case.fault
     if fault is None:
-        return []
+        return [case.stack_of] if case.stack_of else []
     what = "the processor hung" if case.code == 0x101 else "the fault is"
     words = [f"{what} at {case.label(fault.ip)} ({fault.where})", *fault.checks]
     code = case.exception_code
@@ -247,7 +247,7 @@ def _beside_framework(frames: list[Frame], index: int) -> bool:
 
 def _named(case: CrashCase, frame: Frame, words: str, weakest: str) -> Culprit:
     because = [*_fault_words(case), words]
-    if case.fault is None and case.call is not None:
+    if case.fault is None and case.call is not None and not case.stack_of:
         because += case.call.checks
     return case.verdict("driver", frame.module, "medium" if weakest == "exact" else "low", because)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,6 +18,9 @@ from parsers.dump.context import ExceptionRecord
 from parsers.dump.modules import LoadedModule
 
 __all__ = ["CrashCase", "Kind", "Sure"]
+
+#: How a line of `others` begins when it is about a place: module+offset.
+_PLACE = re.compile(r"\S+\+0x[0-9a-f]+\b")
 
 Kind = Literal["driver", "hardware", "manual", "boot", "process", "unknown"]
 Sure = Literal["high", "medium", "low", "none"]
@@ -37,6 +41,7 @@ class CrashCase:
         fit: the fault held against its instruction; None when there is none to hold.
         against: sentences that speak against a verdict, gathered on the way.
         others: what else was looked at, and why it was passed over.
+        stack_of: whose stack `frames` are, in words; "" where they are of the fault or of the bug check call.
         flipped_bits: single wrong bits that were found, as (bit, where).
 
     """
@@ -51,6 +56,7 @@ class CrashCase:
     fit: Fit | None = None
     against: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    stack_of: str = ""
     flipped_bits: list[tuple[int, str]] = field(default_factory=list)
 
     @property
@@ -91,7 +97,7 @@ class CrashCase:
             "confidence": sure,
             "because": list(dict.fromkeys(because)),
             "against": against,
-            "others": list(dict.fromkeys(self.others))[:12],
+            "others": _each_place_once(self.others)[:12],
         }
 
     def _tell_others(self, named: str) -> None:
@@ -107,3 +113,12 @@ class CrashCase:
             self.others.append(f"{self.label(frame.ip)} on the stack ({frame.method}, {frame.confidence}): {why}")
         if not self.others:
             self.others.append("no other driver stands on the stack that was found")
+
+
+def _each_place_once(lines: list[str]) -> list[str]:
+    """Keep the first line about each place: a parameter, the context and a frame often name the same one."""
+    kept: dict[str, str] = {}
+    for line in lines:
+        place = _PLACE.match(line)
+        kept.setdefault(place.group() if place is not None else line, line)
+    return list(kept.values())

@@ -21,7 +21,7 @@ from parsers.errors import StopcodeError
 
 __all__ = ["CrashContext", "bugcheck_context", "exception_record", "fault_context", "header_is_fault"]
 
-Origin = Literal["header", "context", "trap-frame", "processor", "machine-frame"]
+Origin = Literal["header", "context", "trap-frame", "processor", "machine-frame", "switch-frame"]
 
 #: code -> parameter that points to a CONTEXT.
 _CONTEXT_AT: dict[int, int] = {

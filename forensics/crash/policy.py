@@ -133,10 +133,7 @@ _TABLE: dict[str, tuple[ModuleClass, str]] = {
     "clfs.sys": ("last", "the log file system: it finds damage in logs of others"),
     "tm.sys": ("last", "the transaction manager: it works for others"),
     # drivers of Windows that have faults of their own
-    "vmstorfl.sys": (
-        "maybe",
-        "the Hyper-V storage filter of Windows; old builds of it are known to fail after a failover",
-    ),
+    "vmstorfl.sys": ("maybe", "the Hyper-V storage filter of Windows"),
     "storvsc.sys": ("maybe", "the Hyper-V storage driver of Windows"),
     "netvsc.sys": ("maybe", "the Hyper-V network driver of Windows"),
     "vpci.sys": ("maybe", "the Hyper-V PCI driver of Windows"),

@@ -13,6 +13,7 @@ from tests.parsers.dump.builder import (
     DRIVER_BASE,
     MODULES,
     NT,
+    PRCB,
     PROCESS,
     RSP,
     STACK_TOP,
@@ -24,8 +25,8 @@ from tests.parsers.dump.builder import (
 )
 
 __all__ = [
-    "DRIVER_BASE", "MODULES", "NT", "PROCESS", "RSP", "STACK_TOP", "Machine", "context_x64", "crash_of", "device",
-    "irp", "secondary", "server2019", "trap_frame", "write_x64",
+    "DRIVER_BASE", "MODULES", "NT", "PRCB", "PROCESS", "RSP", "STACK_TOP", "Machine", "context_x64", "crash_of",
+    "device", "irp", "secondary", "server2019", "trap_frame", "write_x64",
 ]  # fmt: skip
 
 #: Where tests put objects: pool of the machine, mapped as it is written.

@@ -11,10 +11,12 @@ from tests.forensics.crash.machines import (
     DRIVER_BASE,
     NT,
     POOL,
+    PRCB,
     PROCESS,
     RSP,
     STACK_TOP,
     WDF_BASE,
+    Machine,
     context_x64,
     crash_of,
     device,
@@ -318,3 +320,108 @@ def test_an_execution_of_data_takes_the_trap_frame_of_parameter_3() -> None:
     crash = crash_of(machine, 0xFC, (POOL + 0x100, 0x8000000012345963, RSP + 0x40, 2))
     assert crash["context"]["ip"] == f"{POOL + 0x100:#x}"
     assert crash["stack"][1]["module"] == "vmstorfl.sys"
+
+
+def waiting_thread(machine: Machine, thread: int, stack: int, place: int) -> None:
+    """A thread that waits, by a switch frame: the kernel called from a driver."""
+    machine.put(thread + 0x58, struct.pack("<Q", stack))
+    machine.put(stack, struct.pack("<8Q", *range(6), 0x1234, NT + 0x5005))
+    machine.put(stack + 0x40, bytes(0x100))
+    machine.put(stack + 0x40 + 0x28, struct.pack("<Q", place))
+    # call; add rsp, 28h; ret: the kernel's function and the driver's, with unwind data of the kernel's.
+    machine.put(NT + 0x5000, bytes.fromhex("e800000000") + bytes.fromhex("4883c428c3"))
+    machine.put(place - 5, bytes.fromhex("e800000000") + bytes.fromhex("4883c428c3"))
+    machine.put(0xFFFFC08BDC0011F0 + 0x10, struct.pack("<QI", NT + 0x2000, 12))
+    machine.put(NT + 0x2000, struct.pack("<III", 0x5000, 0x500A, 0x3000))
+    machine.put(NT + 0x3000, bytes.fromhex("0104010004420000"))
+
+
+def test_the_thread_that_holds_the_lock_of_pnp_is_unwound() -> None:
+    machine = server2019()
+    waiting_thread(machine, POOL, POOL + 0x4000, DRIVER_BASE + 0x1305)
+    crash = crash_of(machine, 0x9F, (4, 300, POOL, POOL + 0x800))
+    assert (crash["context"]["origin"], crash["context"]["fault"]) == ("switch-frame", False)
+    assert crash["stack"][1]["offset"] == "0x1305"
+    assert crash["stack"][1]["method"] == "exact"
+    culprit = crash["culprit"]
+    assert (culprit["module"], culprit["confidence"]) == ("vmstorfl.sys", "medium")
+    assert "parameter 3" in culprit["because"][0]
+
+
+def test_the_thread_of_a_power_callback_that_hangs_is_unwound_and_its_client_named() -> None:
+    machine = server2019()
+    waiting_thread(machine, POOL, POOL + 0x4000, DRIVER_BASE + 0x1305)
+    machine.put(POOL + 0x1000, struct.pack("<IIQQQ", 0x320, 0x51, 0, 0, POOL))
+    rows = struct.pack("<QIII32s4x", POOL + 0x5550, 1, 15, 0, b"vmstorfl")
+    tail = secondary([(KMDF_TABLE, rows)])
+    crash = crash_of(machine, 0x10D, (1, POOL + 0x1000, 0, POOL + 0x5550), tail=tail)
+    assert (crash["culprit"]["module"], crash["culprit"]["confidence"]) == ("vmstorfl.sys", "high")
+    assert crash["stack"][1]["module"] == "vmstorfl.sys"
+
+
+def test_a_switch_frame_without_a_call_before_its_place_is_not_believed() -> None:
+    machine = server2019()
+    waiting_thread(machine, POOL, POOL + 0x4000, DRIVER_BASE + 0x1305)
+    machine.put(NT + 0x4FFD, bytes(8))
+    assert crash_of(machine, 0x9F, (4, 300, POOL, POOL + 0x800))["context"]["origin"] == "header"
+
+
+def test_a_framework_that_misses_an_interface_names_no_client() -> None:
+    # WDF_API_UNAVAILABLE: parameter 4 is a number there, not the client's block.
+    rows = struct.pack("<QIII32s4x", 7, 1, 15, 0, b"vmstorfl")
+    crash = crash_of(server2019(), 0x10D, (0x10, POOL, POOL, 7), tail=secondary([(KMDF_TABLE, rows)]))
+    assert crash["culprit"]["confidence"] in ("none", "low")
+
+
+@pytest.mark.parametrize(("kind", "module"), [(1, "vmstorfl.sys"), (0, None)])
+def test_the_samples_of_the_watchdog_are_a_hint(kind: int, module: str | None) -> None:
+    machine = server2019()
+    samples = [NT + 0x5005, DRIVER_BASE + 0x1305, WDF_BASE + 0x2005, 0, DRIVER_BASE + 0x1305, DRIVER_BASE + 0x1400]
+    for place in samples:
+        if place:
+            machine.put(place - 5, bytes.fromhex("e800000000"))
+    machine.put(DRIVER_BASE + 0x13F8, bytes(8))
+    machine.put(POOL, struct.pack(f"<{len(samples)}Q", *samples))
+    machine.put(PRCB + 0x61A8, struct.pack("<QQ", POOL, POOL + 8 * len(samples)))
+    machine.put(RSP, bytes(8))
+    culprit = crash_of(machine, 0x133, (kind, 0x1E00, 0, 0), build=17763)["culprit"]
+    assert culprit["module"] == module
+    if module is not None:
+        assert culprit["confidence"] == "low"
+        assert "vmstorfl.sys+0x1305" in culprit["because"][0]
+        assert " 2 times" in culprit["because"][0]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_kernel_stack_that_storage_did_not_give_back_is_storage(number: int) -> None:
+    parameters = tuple(0xC000009D if place == number else 5 for place in (1, 2, 3, 4))
+    culprit = crash_of(server2019(), 0x77, parameters)["culprit"]  # type: ignore[arg-type]
+    assert (culprit["kind"], culprit["module"], culprit["confidence"]) == ("hardware", None, "medium")
+
+
+def test_a_page_that_was_refused_for_another_reason_names_only_the_victim() -> None:
+    culprit = crash_of(server2019(), 0x7A, (1, 0xC0000005, PROCESS, 0))["culprit"]
+    assert (culprit["kind"], culprit["module"]) == ("unknown", None)
+
+
+def test_an_unanswered_health_check_names_the_process_that_was_waited_for() -> None:
+    culprit = crash_of(server2019(), 0x9E, (PROCESS, 60, 5, 0))["culprit"]
+    assert (culprit["kind"], culprit["module"]) == ("process", None)
+    assert any("svchost.exe" in line for line in culprit["because"])
+    assert any("storage or the network" in line for line in culprit["against"])
+
+
+def test_a_dead_process_tells_the_image_that_parameter_3_names() -> None:
+    machine = server2019()
+    machine.put(POOL, b"csrss.exe\0")
+    culprit = crash_of(machine, 0xF4, (3, PROCESS, POOL, 0))["culprit"]
+    assert culprit["kind"] == "process"
+    assert any("csrss.exe" in line for line in culprit["because"])
+
+
+def test_each_place_is_passed_over_once() -> None:
+    machine = server2019()
+    machine.put(POOL, context_x64(WDF_BASE + 0x2222, RSP + 0x100))
+    culprit = crash_of(machine, 0x3B, (0xC0000005, WDF_BASE + 0x2222, POOL, 0))["culprit"]
+    places = [line for line in culprit["others"] if "Wdf01000.sys+0x2222" in line]
+    assert len(places) <= 1
