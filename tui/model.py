@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from stopcode.report.crash_lines import crash_lines
-from stopcode.report.full import STATE_WORD, diagnostic_lines, finding_lines
+from stopcode.report.full import STATE_WORD, diagnostic_lines, finding_lines, last_boot
 from stopcode.report.lines import Line, Tone
 from stopcode.report.plain import ascii_text
 from stopcode.report.safe import shown
@@ -72,7 +72,6 @@ def _time(value: object) -> str:
 def machine_card(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Return label and value pairs of the machine, safe to show; what could not be read says so."""
     system = facts.get("system") or {}
-    boot = facts.get("boot") or {}
     unread = {gap["path"]: gap["reason"] for gap in facts.get("gaps") or []}
 
     def value(text: str, *paths: str) -> str:
@@ -88,7 +87,7 @@ def machine_card(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("Windows", value(_fact(system, "product"), "/system/product", "/system")),
         ("Version", value(_fact(system, "version"), "/system/version", "/system/build", "/system/ubr", "/system")),
         ("Update", value(_fact(system, "update_kb", "update_date"), "/system/ubr", "/system")),
-        ("Last boot", value(_time(boot.get("last_boot")), "/boot/last_boot", "/boot")),
+        ("Last boot", value(shown(last_boot(facts)), "/boot/last_boot", "/boot")),
         ("Disk as of", value(_time(system.get("disk_as_of")), "/system/disk_as_of", "/system")),
         ("Drivers", value(str(len(facts["drivers"])) if facts.get("drivers") else "", "/drivers")),
         ("Crashes", value(str(len(facts["crashes"])) if facts.get("crashes") is not None else "", "/crashes")),

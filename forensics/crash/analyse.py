@@ -248,7 +248,8 @@ def trim(crash: CrashDict) -> CrashDict:
     small: CrashDict = {**crash}
     small["modules"] = [module for module in crash.get("modules", []) if module["name"].lower() in lower]
     small["stack"] = crash.get("stack", [])[:32]
-    small["unloaded"] = []
+    # Left out, not emptied: an empty list would say that nothing had been unloaded.
+    small.pop("unloaded", None)
     dump = crash.get("dump")
     if dump is not None and "streams" in dump:
         kept: DumpDict = {**dump}

@@ -12,7 +12,7 @@ from stopcode.report.lines import Line, Tone, aligned, blank, heading, paragraph
 from stopcode.report.verdict import latest_crash
 from stopcode.report.words import count_of, moment, where
 
-__all__ = ["STATE_WORD", "diagnostic_lines", "finding_lines", "report_lines"]
+__all__ = ["STATE_WORD", "diagnostic_lines", "finding_lines", "last_boot", "report_lines"]
 
 #: Word and shape, so that nothing is told by colour alone.
 STATE_WORD = {"crashed": "CRASHED ✖", "exposed": "EXPOSED ▲", "suspected": "SUSPECTED ?", "clear": "CLEAR ·"}
@@ -90,7 +90,7 @@ def _machine(report: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Li
         ("Update", update),
         ("Role", role),
         ("Hardware", known("manufacturer", "model")),
-        ("Last boot", or_gap(_last_boot(facts), "/boot/last_boot", "/boot")),
+        ("Last boot", or_gap(last_boot(facts), "/boot/last_boot", "/boot")),
         ("Shutdown", f"{moment(system['last_shutdown'])} (the last clean one)" if system.get("last_shutdown") else ""),
         ("Disk as of", moment(system["disk_as_of"]) if system.get("disk_as_of") else ""),
         ("Dumps", _dump_settings(settings)),
@@ -102,7 +102,7 @@ def _machine(report: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Li
     yield from aligned([row for row in rows if row[1]], indent=2)
 
 
-def _last_boot(facts: Mapping[str, Any]) -> str:
+def last_boot(facts: Mapping[str, Any]) -> str:
     """Return when the latest boot began: a boot that crashed early is known by its dump alone."""
     logged = str((facts.get("boot") or {}).get("last_boot") or "")
     crash = latest_crash(facts) or {}
