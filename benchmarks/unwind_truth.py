@@ -24,7 +24,7 @@ from samples import fixtures
 from tests.parsers.fixture_files import all_fetched
 from tests.parsers.unwind import truth, truth_arm64
 
-_WIDTHS = (34, 7, 9, 9, 9, 9, 9, 9, 9, 9, 7)
+_WIDTHS = (34, 7, 9, 9, 9, 9, 9, 9, 9, 9, 9, 7)
 _COUNTS = ("prolog", "epilog", "chained", "v2", "fp", "leaf", "packed", "record")
 _EVERY = 1 << 30
 _MACHINES = {b"\x64\x86": "x64", b"\x64\xaa": "ARM64"}
@@ -115,7 +115,8 @@ def main(arguments: list[str] | None = None) -> int:
     rows: list[Row] = []
     _print(["file", "funcs", "distinct", "outer", *_COUNTS[:-1], "wrong"])
     with ProcessPoolExecutor(options.jobs) as pool:
-        for row in pool.map(partial(_run, boundaries=options.boundaries, seed=options.seed), files):
+        run = partial(_run, boundaries=options.boundaries, seed=options.seed)
+        for row in pool.map(run, sorted(files, key=lambda path: path.stat().st_size)):
             rows.append(row)
             wrong = sum(sum(places.values()) for places in row.wrong.values())
             counts = [row.counts[name] for name in _COUNTS[:-1]]

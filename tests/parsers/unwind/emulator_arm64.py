@@ -25,7 +25,7 @@ HEAP, HEAP_SIZE = 0x7E0000000000, 0x100000
 STUB, STOP, TEB = 0x7D0000000000, 0x7C0000000000, 0x7B0000000000
 X = [getattr(ua, f"UC_ARM64_REG_X{number}") for number in range(29)] + [ua.UC_ARM64_REG_X29, ua.UC_ARM64_REG_X30]
 D = [getattr(ua, f"UC_ARM64_REG_D{number}") for number in range(8, 16)]
-MAX_VISITS, MAX_STEPS, MAX_LAZY_PAGES = 3, 2000, 48
+MAX_VISITS, MAX_STEPS, MAX_LAZY_PAGES, MAX_RUNS = 3, 2000, 48, 100
 
 
 @dataclass
@@ -37,6 +37,7 @@ class Shadow:
     saved: tuple[int, ...]  # x19 to x29
     doubles: tuple[int, ...]  # d8 to d15
     begin: int  # where the call went
+    slots: set[int] = field(default_factory=set)  # where its function keeps saved registers
     #: Stack pointers that the unwinder gave for the time after the return; judged then.
     after_return: list[tuple[int, str]] = field(default_factory=list)
 
@@ -92,6 +93,21 @@ class Program:
         return found
 
 
+def _saved_by(word: int, frame: Shadow) -> set[int]:
+    """Values that an instruction keeps on the stack for the caller: STP and STR of saved registers by sp."""
+    if word >> 5 & 31 != 31:
+        return set()
+    pair = word >> 27 & 7 == 5 and word >> 22 & 1 == 0
+    single = word >> 30 == 3 and word >> 27 & 7 == 7 and word >> 22 & 3 == 0
+    if not pair and not single:
+        return set()
+    numbers = (word & 31, word >> 10 & 31) if pair else (word & 31,)
+    if word >> 26 & 1:
+        return {frame.doubles[number - 8] for number in numbers if 8 <= number <= 15}
+    kept = {frame.saved[number - 19] for number in numbers if 19 <= number <= 29}
+    return kept | ({frame.ret} if 30 in numbers else set())
+
+
 class Machine:
     """An emulator with one program in it."""
 
@@ -100,22 +116,29 @@ class Machine:
         self.random = random.Random(seed)
         self.max_visits = visits
         self.visits: Counter[int] = Counter()
+        pick = self.random
+        words = [pick.choice((0, 0, 1, 2, pick.randrange(64), self._pointer())) for _ in range(HEAP_SIZE // 8)]
+        self.heap = struct.pack(f"<{len(words)}Q", *words)
+        self.settle: Callable[[Shadow, int], None] = lambda _left, _sp: None
+        self._fresh()
+
+    def _fresh(self) -> None:
+        program = self.program
         self.uc = uc = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM)
         uc.mem_map(program.base, program.size)
         uc.mem_write(program.base, program.image)
-        for place, size in ((STACK, STACK_SIZE), (HEAP, HEAP_SIZE), (TEB, 0x10000), (STUB, 0x1000), (STOP, 0x1000)):
+        for place, size in ((STACK, STACK_SIZE), (HEAP, HEAP_SIZE), (TEB, 0x10000), (STUB, 0x2000), (STOP, 0x1000)):
             uc.mem_map(place, size)
-        pick = self.random
-        words = [pick.choice((0, 0, 1, 2, pick.randrange(64), self._pointer())) for _ in range(HEAP_SIZE // 8)]
-        uc.mem_write(HEAP, struct.pack(f"<{len(words)}Q", *words))
+        uc.mem_write(HEAP, self.heap)
         uc.mem_write(TEB, struct.pack("<512Q", *(self._pointer() for _ in range(512))))
         uc.mem_write(TEB + 0x10, struct.pack("<Q", STACK))
-        # ldr x0, #8; ret; the value.
-        uc.mem_write(STUB, struct.pack("<IIQ", 0x58000040, 0xD65F03C0, 0))
+        # ldr x0, #0x1000; ret: every import answers with the value that `run` puts there.
+        uc.mem_write(STUB, struct.pack("<II", 0x58008000, 0xD65F03C0))
         self.registers = RegisterFile(uc, [*X, ua.UC_ARM64_REG_SP, *D])
-        self.settle: Callable[[Shadow, int], None] = lambda _left, _sp: None
+        self.mapped = self.runs = 0
         uc.hook_add(unicorn.UC_HOOK_CODE, self._step)
         uc.hook_add(unicorn.UC_HOOK_MEM_READ_UNMAPPED | unicorn.UC_HOOK_MEM_WRITE_UNMAPPED, self._map)
+        uc.hook_add(unicorn.UC_HOOK_MEM_WRITE, self._write, begin=STACK, end=STACK + STACK_SIZE)
 
     def _pointer(self) -> int:
         return HEAP + self.random.randrange(HEAP_SIZE // 16) * 8
@@ -125,7 +148,7 @@ class Machine:
         if self.lazy > MAX_LAZY_PAGES or not 0x10000 <= address < 0x7FFFFFFF0000:
             return False
         uc.mem_map(address & ~0xFFF, 0x1000)
-        self.mapped.append(address & ~0xFFF)
+        self.mapped += 1
         return True
 
     def read(self, address: int, length: int) -> bytes:
@@ -149,11 +172,16 @@ class Machine:
             if not self.shadow or address != left.ret:
                 uc.emu_stop()
                 return
+        if self.overwritten:
+            uc.emu_stop()
+            return
+        frame = self.shadow[-1]
+        if sp == frame.sp and frame.slots:
+            frame.slots.clear()  # its epilog is done; a function that it jumps to begins anew
         word = struct.unpack("<I", uc.mem_read(address, 4))[0]
+        self.saves = _saved_by(word, frame)
         call = word >> 26 == 0x25 or word & 0xFFFFFC1F == 0xD63F0000
         self.after = "call" if call else "ret" if word in (0xD65F03C0, 0xD65F0BFF, 0xD65F0FFF) else ""
-        if address == STUB:
-            uc.mem_write(STUB + 8, struct.pack("<Q", self.random.choice((0, 1, self._pointer()))))
         rva = address - self.program.base
         if not 0 <= rva < self.program.size:
             return
@@ -161,11 +189,27 @@ class Machine:
         if self.visits[address] <= self.max_visits:
             self.judge(Point(address, sp, x, d, list(self.shadow)))
 
+    def _write(self, _uc: unicorn.Uc, _access: int, address: int, size: int, value: int, _data: object) -> None:
+        """Watch the saved registers: random arguments make programs write over their own frames."""
+        if size == 8 and value & (1 << 64) - 1 in self.saves:
+            self.shadow[-1].slots.add(address)
+            return
+        for place in range(address & -8, address + size, 8):
+            if any(place in frame.slots for frame in self.shadow):
+                self.overwritten = True
+
     def run(self, rva: int, judge: Callable[[Point], None]) -> None:
         """Call a function once."""
+        # Pages are never unmapped (the emulator's own tables would go stale), and its store of translated code must
+        # not fill up: what it translates then takes one register for another.
+        if self.mapped > MAX_LAZY_PAGES or self.runs == MAX_RUNS:
+            self._fresh()
+        self.runs += 1
         uc, pick = self.uc, self.random
         self.judge, self.steps, self.lazy, self.after = judge, 0, 0, ""
-        self.mapped: list[int] = []
+        self.saves: set[int] = set()
+        self.overwritten = False
+        uc.mem_write(STUB + 0x1000, struct.pack("<Q", pick.choice((0, 1, self._pointer()))))
         uc.mem_write(self.program.base, self.program.image)
         for number in range(29):
             uc.reg_write(X[number], pick.choice((0, 1, pick.randrange(100), self._pointer(), self._pointer())))
@@ -180,5 +224,3 @@ class Machine:
         self.shadow = [Shadow(STOP, sp, x[19:30], d, self.program.base + rva)]
         with contextlib.suppress(unicorn.UcError):
             uc.emu_start(self.program.base + rva, STOP, count=MAX_STEPS)
-        for page in self.mapped:
-            uc.mem_unmap(page, 0x1000)
