@@ -22,7 +22,7 @@ FILES = [
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_unwinder_gives_the_callers_that_the_emulator_has(name: str) -> None:
-    result = run_file(fetched(name), functions=22, seed=11)
+    result = run_file(fetched(name), functions=30, seed=11)
     assert result.points > 300
     assert result.counts["epilog"] > 5
     assert result.counts["packed"] > 10
