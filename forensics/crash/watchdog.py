@@ -5,7 +5,9 @@ The kernel samples return addresses into a buffer of the processor block while t
 published for; another build's block is not read. A sample says that code was there, not that it took the time, so its
 driver is a hint.
 
-Source of the offsets: `volatilityfoundation/volatility: plugins/overlays/windows` (17763).
+Source of the offset: `volatilityfoundation/volatility: plugins/overlays/windows` (17763). NOT VERIFIED: that a pointer
+to the samples stands there, and not the samples themselves, is remembered, with no source found for it; a wrong reading
+gives no samples or a hint of confidence `low`.
 """
 
 from __future__ import annotations
