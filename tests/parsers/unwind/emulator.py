@@ -37,7 +37,7 @@ SAVED = ("rbx", "rbp", "rsi", "rdi", "r12", "r13", "r14", "r15")
 XMM = [ux.UC_X86_REG_XMM0 + i for i in range(6, 16)]
 MAX_VISITS = 3
 MAX_STEPS = 3000
-MAX_LAZY_PAGES = 48
+MAX_LAZY_PAGES, MAX_MAPPED_PAGES = 48, 400
 
 
 @dataclass
@@ -172,10 +172,10 @@ class Machine:
         self.random = random.Random(seed)
         self.max_visits = visits
         pick = self.random
-        words = [
-            pick.choice((0, 0, 1, 2, pick.randrange(64), self._pointer(), self._pointer()))
-            for _ in range(HEAP_SIZE // 8)
+        some = [
+            pick.choice((0, 0, 1, 2, pick.randrange(64), self._pointer(), self._pointer())) for _word in range(8192)
         ]
+        words = pick.choices(some, k=HEAP_SIZE // 8)
         self.heap = struct.pack(f"<{len(words)}Q", *words)
         self.disassembler = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
         self.decoded: dict[int, Instruction] = {}
@@ -207,7 +207,7 @@ class Machine:
         uc.hook_add(unicorn.UC_HOOK_CODE, self._step)
         uc.hook_add(unicorn.UC_HOOK_MEM_READ_UNMAPPED | unicorn.UC_HOOK_MEM_WRITE_UNMAPPED, self._map)
         uc.hook_add(unicorn.UC_HOOK_MEM_WRITE, self._write, begin=STACK, end=STACK + STACK_SIZE)
-        self.lazy = 0
+        self.mapped = 0
         self.registers = RegisterFile(uc, IDS)
         self.all_registers = RegisterFile(uc, IDS, XMM)
 
@@ -222,8 +222,9 @@ class Machine:
 
     def run(self, begin: int, compare: Callable[[Point], None]) -> None:
         """Call the function at an RVA and hand every fresh instruction boundary to `compare`."""
-        if self.lazy > MAX_LAZY_PAGES // 2:
+        if self.mapped > MAX_MAPPED_PAGES:
             self._fresh()
+        self.lazy = 0
         uc = self.uc
         rsp = STACK + STACK_SIZE - 0x10000 - 8
         uc.mem_write(rsp - 0x100, struct.pack("<64Q", *(self._value() for _ in range(64))))
@@ -262,6 +263,7 @@ class Machine:
         if self.lazy >= MAX_LAZY_PAGES:
             return False
         self.lazy += 1
+        self.mapped += 1
         try:
             length = 0x2000 if (address & 0xFFF) + size > 0x1000 else 0x1000
             uc.mem_map(address & ~0xFFF, length, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
@@ -314,6 +316,12 @@ class Machine:
         if self.stopped:
             return
         rsp = self.registers.words()[4]
+        if self.before in ("call", "tail"):
+            row = self.program.row_at(address - self.program.base)
+            if row is not None and row.begin != address - self.program.base:
+                # A pointer that was none: random arguments.
+                self._stop("went to the middle of a function")
+                return
         # What the instruction before has done to the stack of calls.
         if self.before == "call":
             ret = struct.unpack("<Q", uc.mem_read(rsp, 8))[0]
@@ -364,7 +372,7 @@ class Machine:
         if instruction.kind == "jump-register":
             row = self.program.row_at(rva)
             if row is None or row.begin == rva:
-                self.before = ""  # a function of one jump (a control-flow guard's dispatcher) is no switch
+                self.before = "tail"  # a function of one jump (a control-flow guard's dispatcher) is no switch
             else:
                 self.before_primary = row.primary
 

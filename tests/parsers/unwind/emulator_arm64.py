@@ -117,7 +117,8 @@ class Machine:
         self.max_visits = visits
         self.visits: Counter[int] = Counter()
         pick = self.random
-        words = [pick.choice((0, 0, 1, 2, pick.randrange(64), self._pointer())) for _ in range(HEAP_SIZE // 8)]
+        some = [pick.choice((0, 0, 1, 2, pick.randrange(64), self._pointer())) for _word in range(8192)]
+        words = pick.choices(some, k=HEAP_SIZE // 8)
         self.heap = struct.pack(f"<{len(words)}Q", *words)
         self.settle: Callable[[Shadow, int], None] = lambda _left, _sp: None
         self._fresh()

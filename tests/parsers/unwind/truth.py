@@ -37,7 +37,7 @@ class Result:
     functions: int = 0
     points: int = 0
     outer: int = 0
-    boundaries: int = 0
+    places: set[int] = field(default_factory=set)  # RVAs of distinct boundaries
     counts: Counter[str] = field(default_factory=Counter)
     ops: Counter[int] = field(default_factory=Counter)
     mismatches: list[Mismatch] = field(default_factory=list)
@@ -64,15 +64,12 @@ def run_file(
     rows: list[Row] | None = None,
     hide_code: bool = False,
     visits: int = MAX_VISITS,
-    passes: int = 1,
-    max_boundaries: int = 1 << 60,
+    program: Program | None = None,
 ) -> Result:
-    """Run `functions` of a file and compare; stops after `max_points` points or `max_boundaries` distinct ones.
-
-    Each pass calls them all again with other arguments; passes end when one brings less than 2 % that is new.
+    """Run `functions` of a file, or these `rows`, and compare; stops after `max_points` points.
     With `hide_code` the unwinder sees no code bytes; only steps that it calls certain are compared.
     """
-    program = Program(path)
+    program = Program(path) if program is None else program
     machine = Machine(program, seed, visits)
     memory = _Memory(machine)
     pe = PeImage(BytesSource(path.read_bytes()))
@@ -155,17 +152,12 @@ def run_file(
         if step.regs.rip != STOP:
             wrong_at(rva, rva, f"the stack ends at {step.regs.rip:#x}", certain=True)
 
-    chosen = sample(rows if rows is not None else program.functions(), functions, seed)
-    for number in range(passes):
-        before = len(machine.visits)
-        for row in chosen:
-            if result.points >= max_points or len(machine.visits) >= max_boundaries:
-                break
-            machine.run(row.begin, compare)
-            result.functions += number == 0
-        if len(machine.visits) - before < before // 50:
+    for row in sample(program.functions(), functions, seed) if rows is None else rows:
+        if result.points >= max_points:
             break
-    result.boundaries = len(machine.visits)
+        machine.run(row.begin, compare)
+        result.functions += 1
+    result.places = set(machine.visits)
     result.stops = machine.stops
     return result
 

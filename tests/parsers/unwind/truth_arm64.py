@@ -32,7 +32,7 @@ class Result:
     functions: int = 0
     points: int = 0
     outer: int = 0
-    boundaries: int = 0
+    places: set[int] = field(default_factory=set)  # addresses of distinct boundaries
     counts: Counter[str] = field(default_factory=Counter)
     mismatches: list[Mismatch] = field(default_factory=list)
     #: Answers for the time after a return, as MSVC's stack cookie helpers need them: they hand back another stack
@@ -52,9 +52,15 @@ class _Memory:
 
 
 def run_file(
-    path: Path, *, functions: int, seed: int = 1, visits: int = MAX_VISITS, max_boundaries: int = 1 << 60
+    path: Path,
+    *,
+    functions: int,
+    seed: int = 1,
+    visits: int = MAX_VISITS,
+    rows: list[int] | None = None,
+    program: Program | None = None,
 ) -> Result:
-    program = Program(path)
+    program = Program(path) if program is None else program
     machine = Machine(program, seed, visits)
     memory = _Memory(machine)
     image = MappedImage.from_pe(PeImage(BytesSource(path.read_bytes())), program.base)
@@ -114,12 +120,11 @@ def run_file(
             if result.points % 5:
                 return
 
-    pool = program.functions()
-    random.Random(seed).shuffle(pool)
-    for rva in pool[:functions]:
-        if len(machine.visits) >= max_boundaries:
-            break
+    if rows is None:
+        rows = program.functions()
+        random.Random(seed).shuffle(rows)
+    for rva in rows[:functions]:
         machine.run(rva, judge)
         result.functions += 1
-    result.boundaries = len(machine.visits)
+    result.places = set(machine.visits)
     return result
