@@ -81,6 +81,7 @@ lock:
 	uv pip compile requirements/build.in --universal --generate-hashes --python-version 3.11 --quiet -o requirements/build.txt
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet -o requirements/run.txt
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --quiet -o requirements/dev.txt
+	uv pip compile pyproject.toml --extra remote --universal --python-version 3.11 --generate-hashes --quiet -o requirements/remote.txt
 	uv pip compile pyproject.toml --extra symbols --universal --python-version 3.11 --generate-hashes --quiet -o requirements/symbols.txt
 	uv pip compile pyproject.toml --extra bench --universal --python-version 3.11 --generate-hashes --quiet -o requirements/bench.txt
 

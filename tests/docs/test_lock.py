@@ -30,7 +30,14 @@ def wanted(extra: str | None) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "extra"), [("run.txt", None), ("dev.txt", "dev"), ("bench.txt", "bench"), ("symbols.txt", "symbols")]
+    ("name", "extra"),
+    [
+        ("run.txt", None),
+        ("dev.txt", "dev"),
+        ("bench.txt", "bench"),
+        ("symbols.txt", "symbols"),
+        ("remote.txt", "remote"),
+    ],
 )
 def test_every_dependency_of_the_project_is_locked_within_its_bounds(name: str, extra: str | None) -> None:
     lock = locked(ROOT / "requirements" / name)
