@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from forensics.disk.image import Image, open_image
+from forensics.disk.options import ImageOptions
 
-__all__ = ["Image", "open_image"]
+__all__ = ["Image", "ImageOptions", "open_image"]

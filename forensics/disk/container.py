@@ -15,6 +15,7 @@ from forensics.disk.cache import CachedSource
 from forensics.disk.chain import open_vhd, open_vhdx
 from forensics.disk.claims import claimed_end, sector_size_of
 from forensics.disk.opening import Layer, Opening
+from forensics.disk.options import ImageOptions
 from forensics.disk.recognise import recognise
 from forensics.disk.split import joined, open_parts
 from parsers.bytesource import ByteSource, FileSource
@@ -73,12 +74,13 @@ class Container:
         self.close()
 
 
-def open_container(path: Path, diagnostics: Diagnostics) -> Container:
+def open_container(path: Path, diagnostics: Diagnostics, options: ImageOptions | None = None) -> Container:
     """Open a disk image.
 
     Args:
         path: its file; of a split image its first part, of a chain its youngest child.
         diagnostics: takes what was doubtful, damaged or worked around.
+        options: what the user gives beside the name.
 
     Raises:
         InputNotFoundError: no such file.
@@ -89,7 +91,7 @@ def open_container(path: Path, diagnostics: Diagnostics) -> Container:
         OpenError: the file may not be read.
 
     """
-    opening = Opening(diagnostics)
+    opening = Opening(diagnostics, options or ImageOptions())
     try:
         layer = open_layer(Path(path), opening)
         _check_claims(layer, diagnostics)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from forensics.disk.files import NtfsFiles
 from forensics.disk.find import Candidate, best, candidates
 from forensics.disk.folder import FolderFiles
+from forensics.disk.options import ImageOptions
 from forensics.disk.volumes import Volume, describe_table, find_volumes
 from forensics.disk.windows import Beside, WindowsVolume
 from forensics.facts import VolumeFact
@@ -92,12 +93,13 @@ class Image:
         self.close()
 
 
-def open_image(path: str | Path, diagnostics: Diagnostics) -> Image:
+def open_image(path: str | Path, diagnostics: Diagnostics, options: ImageOptions | None = None) -> Image:
     """Open a disk image or a folder, and find the Windows in it.
 
     Args:
         path: a disk image file, or a folder with a Windows folder in it.
         diagnostics: told what is doubtful.
+        options: what the user gives beside the name.
 
     Raises:
         InputNotFoundError: there is no such file or folder.
@@ -115,7 +117,7 @@ def open_image(path: str | Path, diagnostics: Diagnostics) -> Image:
     # Imported here: a folder needs no container.
     from forensics.disk.container import open_container
 
-    container = open_container(place, diagnostics)
+    container = open_container(place, diagnostics, options)
     try:
         return _open_disk(str(path), container, diagnostics)
     except BaseException:

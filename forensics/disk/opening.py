@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from forensics.disk.options import ImageOptions
 from parsers.bytesource import ByteSource, FileSource
 from parsers.diagnostics import Diagnostics
 from parsers.errors import FormatError, InputNotFoundError, NotADiskError, OpenError
@@ -46,14 +47,16 @@ class Opening:
 
     Args:
         diagnostics: takes the remarks.
+        options: what the user gives beside the name.
 
     Attributes:
         files: every file opened so far; all are closed with the image.
 
     """
 
-    def __init__(self, diagnostics: Diagnostics) -> None:
+    def __init__(self, diagnostics: Diagnostics, options: ImageOptions | None = None) -> None:
         self.diagnostics = diagnostics
+        self.options = options or ImageOptions()
         self.files: list[FileSource] = []
         self._chain: list[tuple[int, int]] = []
 

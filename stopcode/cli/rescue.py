@@ -13,6 +13,7 @@ from stopcode.cli.arguments import add_output
 from stopcode.cli.context import Context
 from stopcode.cli.errors import UsageError, error_lines
 from stopcode.cli.exits import Exit
+from stopcode.cli.image_options import add_image_options, image_options
 from stopcode.cli.output import json_text, output_to, write_lines
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="take the machine's and its users' names out of the text files of the zip; what is no "
                             "text is left out")  # fmt: skip
     group.add_argument("--to", metavar="DIR", help="the folder to write into (default: the current one)")
+    add_image_options(parser)
     add_output(parser, ("table", "json"))
 
 
@@ -69,7 +71,10 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
     from forensics.facts import Wants
 
     diagnostics = Diagnostics()
-    with output_to(args.output, ctx, [args.image]) as to, open_image(args.image, diagnostics) as image:
+    with (
+        output_to(args.output, ctx, [args.image]) as to,
+        open_image(args.image, diagnostics, image_options(args)) as image,
+    ):
         found = list_dumps(Machine(image.windows, Wants(), diagnostics))
         document: dict[str, Any] = {
             "schema": "stopcode/rescue/1",

@@ -10,6 +10,7 @@ from stopcode.cli.arguments import add_output
 from stopcode.cli.context import Context
 from stopcode.cli.errors import UsageError, error_lines
 from stopcode.cli.exits import Exit, combined
+from stopcode.cli.image_options import add_image_options, image_options
 from stopcode.cli.output import json_text, output_to, write_lines
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--exit-zero", action="store_true", help="end with 0 where 1 would say that something was found"
     )
     parser.add_argument("--progress-json", action="store_true", help="tell progress on stderr as JSON lines")
+    add_image_options(parser)
     add_output(parser, ("table", "json", "jsonl", "md"))
 
 
@@ -84,7 +86,7 @@ def _one(
     from stopcode.scan import scan
 
     with watcher_of(ctx, image, as_json=args.progress_json) as progress:
-        report = scan(image, database=rules[0], progress=progress, remarks=rules[1])
+        report = scan(image, database=rules[0], progress=progress, remarks=rules[1], options=image_options(args))
     _write(report, args.format, to, first=first)
     return exit_of(report)
 

@@ -15,6 +15,7 @@ from stopcode import __version__
 from stopcode.scan.progress import Progress, Watcher
 
 if TYPE_CHECKING:
+    from forensics.disk import ImageOptions
     from forensics.facts import Facts
     from signatures import Database
     from stopcode.report.document import Report
@@ -89,6 +90,7 @@ def scan(
     database: Database | None = None,
     progress: Watcher | None = None,
     remarks: Sequence[Diagnostic] = (),
+    options: ImageOptions | None = None,
 ) -> Report:
     """Read one machine and say what is known of it.
 
@@ -97,6 +99,7 @@ def scan(
         database: the rules; the built-in ones when None.
         progress: told what is being done.
         remarks: what was to be said of the rules when they were loaded; they open the report's diagnostics.
+        options: what the user gives beside the name of a disk image.
 
     Raises:
         OpenError: the input gives nothing: an empty path, no such file, not a disk, locked, no Windows.
@@ -119,7 +122,7 @@ def scan(
     from forensics.collect import Machine, collect
     from forensics.disk import open_image
 
-    with open_image(path, diagnostics) as image:
+    with open_image(path, diagnostics, options) as image:
         rules = database or _built_in()
         facts = collect(Machine(image.windows, rules.wants(), diagnostics), teller.collecting)
         facts["volumes"] = image.volumes
