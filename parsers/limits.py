@@ -92,6 +92,7 @@ __all__ = [
     "MAX_VHDX_ENTRIES",
     "MAX_VHDX_LOG",
     "MAX_VHDX_METADATA",
+    "MAX_WATCHDOG_BYTES",
     "MAX_WHEA_RECORD",
     "MAX_WHEA_SECTIONS",
     "MAX_WOF_CHUNKS_KEPT",
@@ -126,6 +127,8 @@ MAX_STACK_FRAMES = 256
 MAX_FORWARD_INSTRUCTIONS = 2000
 #: Bytes of a function that are decoded from its beginning to a place in it.
 MAX_SWEPT_CODE = 0x4000
+#: Bytes of the stacks that the watchdog of deferred calls kept (the kernel's buffer is 260 KiB unless it is told else).
+MAX_WATCHDOG_BYTES = 0x100000
 #: Chained UNWIND_INFO records of one function.
 MAX_UNWIND_CHAIN = 32
 #: Unwind codes of one ARM64 function (the format has room for 1,020).

@@ -4,7 +4,7 @@
 flipped bit, an instruction that the processor should have executed, storage that failed, a fault that its instruction
 cannot have made); 3. an object that a parameter names, and after it a live dump as such; 4. the faulting instruction;
 5. the driver that raised the bug check itself; 6. the driver that the dying kernel wrote into the dump; 7. an address
-of code in a parameter; 8. the samples of the watchdog for deferred calls; 9. the frames of the
+of code in a parameter; 8. the stacks that the watchdog for deferred calls took; 9. the frames of the
 stack by the policy of `policy.py`; 10. nothing: `unknown`.
 
 `high`: exact evidence for the driver (or the cause) itself. `medium`: exact evidence for a place, one step of

@@ -11,7 +11,6 @@ from tests.forensics.crash.machines import (
     DRIVER_BASE,
     NT,
     POOL,
-    PRCB,
     PROCESS,
     RSP,
     STACK_TOP,
@@ -371,25 +370,6 @@ def test_a_framework_that_misses_an_interface_names_no_client() -> None:
     rows = struct.pack("<QIII32s4x", 7, 1, 15, 0, b"vmstorfl")
     crash = crash_of(server2019(), 0x10D, (0x10, POOL, POOL, 7), tail=secondary([(KMDF_TABLE, rows)]))
     assert crash["culprit"]["confidence"] in ("none", "low")
-
-
-@pytest.mark.parametrize(("kind", "module"), [(1, "vmstorfl.sys"), (0, None)])
-def test_the_samples_of_the_watchdog_are_a_hint(kind: int, module: str | None) -> None:
-    machine = server2019()
-    samples = [NT + 0x5005, DRIVER_BASE + 0x1305, WDF_BASE + 0x2005, 0, DRIVER_BASE + 0x1305, DRIVER_BASE + 0x1400]
-    for place in samples:
-        if place:
-            machine.put(place - 5, bytes.fromhex("e800000000"))
-    machine.put(DRIVER_BASE + 0x13F8, bytes(8))
-    machine.put(POOL, struct.pack(f"<{len(samples)}Q", *samples))
-    machine.put(PRCB + 0x61A8, struct.pack("<QQ", POOL, POOL + 8 * len(samples)))
-    machine.put(RSP, bytes(8))
-    culprit = crash_of(machine, 0x133, (kind, 0x1E00, 0, 0), build=17763)["culprit"]
-    assert culprit["module"] == module
-    if module is not None:
-        assert culprit["confidence"] == "low"
-        assert "vmstorfl.sys+0x1305" in culprit["because"][0]
-        assert " 2 times" in culprit["because"][0]
 
 
 @pytest.mark.parametrize("number", [1, 2])
