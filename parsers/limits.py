@@ -255,7 +255,7 @@ MAX_CHECKED_BLOCKS = 1 << 20
 #: Bytes of a parent's name in a differencing disk, and of all of a VHDX's parent locator.
 MAX_PARENT_NAME = 0x10000
 #: Disks of one chain: child, parent, parent's parent.
-MAX_DISK_CHAIN = 64
+MAX_DISK_CHAIN = 128
 #: Files of one image: extents of a VMDK, segments of an E01, parts of a split raw disk.
 MAX_DISK_PARTS = 512
 #: Bytes that a reader of another project may ask for at once: tables and runs, whose lengths come from the image.

@@ -15,7 +15,7 @@ from parsers.diagnostics import Diagnostics
 from parsers.errors import FormatError, InputNotFoundError, NotADiskError, OpenError
 from parsers.limits import MAX_DISK_CHAIN
 
-__all__ = ["Layer", "Opener", "Opening", "base_name", "beside", "neighbours"]
+__all__ = ["Layer", "Opener", "Opening", "base_name", "beside", "files_in", "named_in"]
 
 
 @dataclass(slots=True)
@@ -142,28 +142,34 @@ class Opener(Protocol):
 def base_name(name: str) -> str:
     """Return the last part of a path of Windows, of Unix or of a URL; "" when it could lead out of a folder."""
     last = PurePosixPath(name.replace("\\", "/")).name
+    # "C:base.vhd" would lead to another drive on Windows.
+    last = last[2:] if last[1:2] == ":" and last[0].isalpha() else last
     return "" if last in ("", ".", "..") or "\0" in last else last
 
 
-def beside(path: Path, name: str) -> Path | None:
-    """Return the file called `name` in the folder of `path`, by exact name or else without regard to case."""
+def named_in(folder: Path, name: str) -> Path | None:
+    """Return the file called by the last part of `name` in a folder, by exact name or else without regard to case."""
     name = base_name(name)
     if not name:
         return None
-    folder = path.parent
     exact = folder / name
     if _is_file(exact):
         return exact
     wanted = name.casefold()
-    return next((entry for entry in neighbours(path) if entry.name.casefold() == wanted), None)
+    return next((entry for entry in files_in(folder) if entry.name.casefold() == wanted), None)
 
 
-def neighbours(path: Path) -> Iterator[Path]:
-    """Yield the other files in the folder of `path`, in the order of their names."""
+def beside(path: Path, name: str) -> Path | None:
+    """Return the file called `name` in the folder of `path`, by exact name or else without regard to case."""
+    return named_in(path.parent, name)
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder, in the order of their names."""
     try:
-        entries = sorted(path.parent.iterdir())
+        entries = sorted(folder.iterdir())
     except OSError:
         return
     for entry in entries:
-        if entry.name != path.name and _is_file(entry):
+        if _is_file(entry):
             yield entry

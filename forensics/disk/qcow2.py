@@ -13,6 +13,7 @@ from construct import Bytes, Container, Int32ub, Int64ub, Struct
 
 from forensics.disk.foreign import ForeignSource, SourceFile, as_ours
 from forensics.disk.opening import Layer, Opener, Opening, base_name, beside
+from forensics.disk.parents import called, missing, named
 from parsers.bytesource import ByteSource, FileSource, StreamSource, read_exact
 from parsers.disk.reading import PaddedSource
 from parsers.disk.table import numbers
@@ -56,7 +57,7 @@ def open_qcow2(source: FileSource, path: Path, opening: Opening, opener: Opener)
 
     Raises:
         FormatError: bytes that contradict the format.
-        MissingParentError: its backing or data file is not beside it.
+        MissingParentError: its backing file is in none of the folders, or its data file not beside it.
         UnsupportedError: encrypted, zstd-compressed, or with extended L2 entries.
 
     """
@@ -162,12 +163,10 @@ def _open_backing(
     if size > _MAX_NAME:
         raise FormatError("QCOW2", "the name of the backing file is too long", found=size)
     name = read_exact(source, offset, size, format="QCOW2").decode("utf-8", "replace")
-    found = beside(path, name)
+    found = next(named(path, [name], opening), None)
     if found is None:
-        raise MissingParentError(
-            f"{path.name} has the backing file {base_name(name) or name!r}, which is not in {path.parent}",
-            hint="copy it into that folder, or flatten the disk: qemu-img convert",
-        )
+        what = f"{path.name} has the backing file {called([name])}, which"
+        raise missing(what, path, opening, instead="flatten the disk: qemu-img convert")
     kinds = {b"raw": "raw", b"qcow2": "QCOW2", b"vmdk": "VMDK", b"vdi": "VDI", b"vpc": "VHD", b"vhdx": "VHDX"}
     return opener(found, opening, kind=kinds.get(format, ""))
 

@@ -13,12 +13,13 @@ from uuid import UUID
 from construct import Bytes, Container, Int32ul, Int64ul, Padding, Struct
 
 from forensics.disk.foreign import ForeignSource, SourceFile, as_ours
-from forensics.disk.opening import Layer, Opener, Opening, neighbours
+from forensics.disk.opening import Layer, Opener, Opening
+from forensics.disk.parents import missing, others
 from parsers.bytesource import FileSource, StreamSource, read_exact
 from parsers.disk.reading import PaddedSource
 from parsers.disk.table import numbers
-from parsers.errors import FormatError, MissingParentError, UnsupportedError
-from parsers.limits import MAX_DISK_BLOCK, MAX_PARENT_CANDIDATES
+from parsers.errors import FormatError, MissingParentError, StopcodeError, UnsupportedError
+from parsers.limits import MAX_DISK_BLOCK
 
 __all__ = ["open_vdi"]
 
@@ -56,7 +57,7 @@ def open_vdi(source: FileSource, path: Path, opening: Opening, opener: Opener) -
 
     Raises:
         FormatError: bytes that contradict the format.
-        MissingParentError: no disk beside it is its parent.
+        MissingParentError: no disk in the folders is its parent.
         UnsupportedError: blocks with extra data.
 
     """
@@ -74,7 +75,7 @@ def open_vdi(source: FileSource, path: Path, opening: Opening, opener: Opener) -
     _check_blocks(source, header, path, opening)
     parent = None
     if header.image_type in (3, 4) or any(header.parent_id):
-        parent = opener(_find_parent(header, path), opening, kind="VDI")
+        parent = opener(_find_parent(header, path, opening), opening, kind="VDI")
     layer = Layer(_open_disk(source, header, parent), "VDI", path, _TYPES.get(header.image_type, ""))
     layer.details["block_size"] = block
     if parent is not None:
@@ -103,32 +104,26 @@ def _check_blocks(source: FileSource, header: Container[Any], path: Path, openin
         )
 
 
-def _find_parent(header: Container[Any], path: Path) -> Path:
-    """Return the disk beside this one that has the parent's id; a VDI does not name its parent's file."""
+def _find_parent(header: Container[Any], path: Path, opening: Opening) -> Path:
+    """Return the disk in the folders that has the parent's id; a VDI does not name its parent's file."""
     identity = UUID(bytes_le=bytes(header.parent_id))
-    tried = 0
-    for entry in neighbours(path):
-        if entry.suffix.lower() != ".vdi":
-            continue
-        tried += 1
-        if tried > MAX_PARENT_CANDIDATES:
-            break
+    changed: Path | None = None
+    for entry in others(path, (".vdi",), opening):
         try:
-            with FileSource(entry) as candidate:
+            with opening.file(entry) as candidate:
                 found = _header(candidate)
-        except (OSError, FormatError):
+        except StopcodeError:
             continue
         if found.signature == header.signature and found.unique_id == header.parent_id:
-            if any(header.parent_modify_id) and found.modify_id != header.parent_modify_id:
-                raise MissingParentError(
-                    f"{entry.name} was changed since {path.name} was made from it",
-                    hint="find the parent as it was, or merge the chain on its host",
-                )
-            return entry
-    raise MissingParentError(
-        f"{path.name} is a differencing disk, and its parent {{{identity}}} is not in {path.parent}",
-        hint="copy the parent's .vdi into that folder, or merge the chain on its host",
-    )
+            if not any(header.parent_modify_id) or found.modify_id == header.parent_modify_id:
+                return entry
+            changed = changed or entry
+    if changed is not None:
+        raise MissingParentError(
+            f"{changed.name} was changed since {path.name} was made from it",
+            hint="give the folder with the parent as it was with --parent DIR, or merge the chain on its host",
+        )
+    raise missing(f"{path.name} is a differencing disk, and its parent {{{identity}}}", path, opening)
 
 
 def _open_disk(source: FileSource, header: Container[Any], parent: Layer | None) -> ForeignSource:

@@ -14,10 +14,18 @@ from typing import Any
 
 from forensics.disk.foreign import ForeignSource, SourceFile, as_ours
 from forensics.disk.opening import Layer, Opener, Opening, base_name, beside
+from forensics.disk.parents import called, missing, named
 from parsers.bytesource import ByteSource, FileSource
 from parsers.disk.reading import ConcatSource, ExtentSource, ZeroSource, read_padded
 from parsers.disk.table import numbers
-from parsers.errors import FormatError, MissingParentError, ReadError, TruncatedError, UnsupportedError
+from parsers.errors import (
+    FormatError,
+    MissingParentError,
+    ReadError,
+    StopcodeError,
+    TruncatedError,
+    UnsupportedError,
+)
 from parsers.limits import MAX_DISK_PARTS
 
 __all__ = ["open_vmdk"]
@@ -50,28 +58,22 @@ def open_vmdk(source: FileSource, path: Path, opening: Opening, opener: Opener) 
 
     Raises:
         FormatError: bytes that contradict the format.
-        MissingParentError: an extent or the parent is not beside it, or the parent was changed.
+        MissingParentError: an extent is not beside it, the parent is in none of the folders, or was changed.
         UnsupportedError: raw device mappings and other extents that are not files.
 
     """
-    head = source.read_at(0, len(_DESCRIPTOR_MAGIC))
-    if head == _DESCRIPTOR_MAGIC:
-        if source.size > _MAX_DESCRIPTOR:
-            raise FormatError("VMDK", "a descriptor of impossible size", found=source.size)
-        descriptor = _parse(source.read_at(0, source.size))
-        parent = _open_parent(descriptor, path, opening, opener)
+    descriptor, header = _descriptor(source)
+    if header is not None and not descriptor.attr:
+        opening.diagnostics.warning(
+            "vmdk.no-descriptor",
+            f"{path.name} is one extent of a disk; it was read as if it were all of it",
+            hint="name the small .vmdk that lists the extents",
+            source=path.name,
+        )
+    parent = _open_parent(descriptor, path, opening, opener)
+    if header is None:
         disk = _open_extents(descriptor, path, opening, parent)
     else:
-        header = _sparse_header(source)
-        descriptor = _parse(_embedded(source, header))
-        if not descriptor.attr:
-            opening.diagnostics.warning(
-                "vmdk.no-descriptor",
-                f"{path.name} is one extent of a disk; it was read as if it were all of it",
-                hint="name the small .vmdk that lists the extents",
-                source=path.name,
-            )
-        parent = _open_parent(descriptor, path, opening, opener)
         disk = _open_sparse(source, path, 0, opening, parent)
     layer = Layer(disk, "VMDK", path, str(descriptor.attr.get("createType", "")))
     if "CID" in descriptor.attr:
@@ -79,6 +81,16 @@ def open_vmdk(source: FileSource, path: Path, opening: Opening, opener: Opener) 
     if parent is not None:
         layer.parents = [parent, *parent.parents]
     return layer
+
+
+def _descriptor(source: FileSource) -> tuple[Any, Any]:
+    """Return a VMDK's descriptor, and the header of the sparse extent that holds it, or None where it is a file."""
+    if source.read_at(0, len(_DESCRIPTOR_MAGIC)) == _DESCRIPTOR_MAGIC:
+        if source.size > _MAX_DESCRIPTOR:
+            raise FormatError("VMDK", "a descriptor of impossible size", found=source.size)
+        return _parse(source.read_at(0, source.size)), None
+    header = _sparse_header(source)
+    return _parse(_embedded(source, header)), header
 
 
 def _parse(text: bytes) -> Any:
@@ -92,21 +104,30 @@ def _open_parent(descriptor: Any, path: Path, opening: Opening, opener: Opener) 
     wanted = str(descriptor.attr.get("parentCID", _NO_PARENT)).lower()
     if wanted == _NO_PARENT:
         return None
-    name = base_name(str(descriptor.attr.get("parentFileNameHint", "")))
-    found = beside(path, name)
-    if found is None:
+    names = [str(descriptor.attr.get("parentFileNameHint", ""))]
+    wrong = ""
+    for found in named(path, names, opening):
+        identity = _content_id(found, opening) or wanted
+        if identity == wanted:
+            return opener(found, opening)
+        wrong = wrong or f"{found.name} is not the disk that {path.name} was made from: its content id is {identity}"
+    if wrong:
         raise MissingParentError(
-            f"{path.name} is a snapshot, and its parent {name or 'without a name'} is not in {path.parent}",
-            hint="copy the parent into that folder, or consolidate the snapshots on the host",
+            f"{wrong}, not {wanted}",
+            hint="the parent was changed since; give the folder with the one of that time with --parent DIR, or use "
+            "a consolidated disk",
         )
-    parent = opener(found, opening)
-    identity = str(parent.details.get("cid", wanted))
-    if identity != wanted:
-        raise MissingParentError(
-            f"{found.name} is not the disk that {path.name} was made from: its content id is {identity}, not {wanted}",
-            hint="the parent was changed since; find it as it was, or use a consolidated disk",
-        )
-    return parent
+    what = f"{path.name} is a snapshot, and its parent {called(names)}"
+    raise missing(what, path, opening, instead="consolidate the snapshots on the host")
+
+
+def _content_id(path: Path, opening: Opening) -> str:
+    """Return the content id of a VMDK; "" where the file has none."""
+    try:
+        with opening.file(path) as source:
+            return str(_descriptor(source)[0].attr.get("CID", "")).lower()
+    except StopcodeError:
+        return ""
 
 
 # -- extents ----------------------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stopcode.cli.errors import UsageError
+
 if TYPE_CHECKING:
     from forensics.disk.options import ImageOptions
 
@@ -20,7 +22,16 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
 
 
 def image_options(args: argparse.Namespace) -> ImageOptions:
-    """Return what the user gave."""
+    """Return what the user gave.
+
+    Raises:
+        UsageError: a folder that is none.
+
+    """
     from forensics.disk.options import ImageOptions
 
-    return ImageOptions(parents=tuple(Path(folder) for folder in args.parent))
+    parents = tuple(Path(folder) for folder in args.parent)
+    for folder in parents:
+        if not folder.is_dir():
+            raise UsageError(f"--parent {folder}: no such folder")
+    return ImageOptions(parents=parents)

@@ -14,6 +14,7 @@ import pytest
 
 from forensics.disk import container as module
 from forensics.disk.container import Container, open_container
+from forensics.disk.options import ImageOptions
 from parsers.diagnostics import Diagnostics
 from parsers.errors import (
     FormatError,
@@ -384,7 +385,7 @@ def test_a_chain_longer_than_the_limit_is_refused(tmp_path: Path, monkeypatch: p
 
 
 def test_only_so_many_neighbours_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("forensics.disk.chain.MAX_PARENT_CANDIDATES", 2)
+    monkeypatch.setattr("forensics.disk.parents.MAX_PARENT_CANDIDATES", 2)
     for name in ("a.vhd", "b.vhd"):
         (tmp_path / name).write_bytes(vhd_writer.fixed(bytes(512)))
     (tmp_path / "z.vhd").write_bytes(vhd_writer.sparse(DISK, unique_id=b"A" * 16))
@@ -463,8 +464,8 @@ def test_closing_closes_every_file_also_when_opening_failed(tmp_path: Path, monk
     made: list[module.Opening] = []
 
     class Watched(module.Opening):
-        def __init__(self, diagnostics: Diagnostics) -> None:
-            super().__init__(diagnostics)
+        def __init__(self, diagnostics: Diagnostics, options: ImageOptions | None = None) -> None:
+            super().__init__(diagnostics, options)
             made.append(self)
 
     monkeypatch.setattr(module, "Opening", Watched)

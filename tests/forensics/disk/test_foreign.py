@@ -296,7 +296,7 @@ def test_a_differencing_vdi_finds_its_parent_by_its_id(tmp_path: Path) -> None:
 
 
 def test_only_so_many_vdis_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("forensics.disk.vdi.MAX_PARENT_CANDIDATES", 1)
+    monkeypatch.setattr("forensics.disk.parents.MAX_PARENT_CANDIDATES", 1)
     (tmp_path / "a.vdi").write_bytes(vdi(DISK, unique=78))
     (tmp_path / "b.vdi").write_bytes(vdi(DISK, unique=77))
     (tmp_path / "child.vdi").write_bytes(vdi(DISK, order=[0], parent=(77, 0)))
