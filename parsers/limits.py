@@ -45,6 +45,12 @@ __all__ = [
     "MAX_HIVE_DEPTH",
     "MAX_HIVE_LOG",
     "MAX_IMAGE_FILES",
+    "MAX_JOURNAL_CHANGED",
+    "MAX_JOURNAL_COMPARISONS",
+    "MAX_JOURNAL_DIRTY_CLUSTERS",
+    "MAX_JOURNAL_PAGES",
+    "MAX_JOURNAL_RECORDS",
+    "MAX_JOURNAL_RECORD_BYTES",
     "MAX_KDBG_SEARCH",
     "MAX_LOADED_MODULES",
     "MAX_MEMORY_RUNS",
@@ -173,6 +179,18 @@ MAX_ATTRIBUTE_LIST = 0x40000
 MAX_NTFS_EXTENSIONS = 0x4000
 #: File records that are kept in memory.
 MAX_NTFS_RECORDS_KEPT = 4096
+#: Records of an NTFS journal that are read from its checkpoint on (a log of 64 MiB holds some 300,000).
+MAX_JOURNAL_RECORDS = 1 << 19
+#: Bytes of one of its records (the tables of a checkpoint are the longest).
+MAX_JOURNAL_RECORD_BYTES = 4 << 20
+#: Clusters that it says are not written yet, and transactions under way.
+MAX_JOURNAL_DIRTY_CLUSTERS = 1 << 18
+#: File records and index blocks that its replay holds in memory.
+MAX_JOURNAL_PAGES = 1 << 14
+#: How often a cluster that is not written yet is held against a range that was freed.
+MAX_JOURNAL_COMPARISONS = 1 << 25
+#: Bytes of the file records and index blocks that its replay changes, counted at each change.
+MAX_JOURNAL_CHANGED = 1 << 29
 #: Bytes of one registry hive (the largest seen in the field is below 512 MiB).
 MAX_HIVE_BYTES = 2 << 30
 #: Blocks of 8 KiB of one hive that are kept (16 MiB).

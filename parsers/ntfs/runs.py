@@ -10,7 +10,7 @@ from itertools import accumulate
 from parsers.bytesource import ByteSource
 from parsers.errors import FormatError, ReadError
 
-__all__ = ["Run", "RunSource", "decode_runs"]
+__all__ = ["Run", "RunSource", "decode_runs", "highest_cluster"]
 
 #: Chunks of LZNT1 that a compression unit of `n` bytes may hold: each gives at most 4 KiB.
 _CHUNK = 4096
@@ -70,6 +70,24 @@ def decode_runs(data: bytes, clusters: int, wanted: int, offset: int) -> list[Ru
     return runs
 
 
+def highest_cluster(data: bytes, first: int) -> int:
+    """Return the last cluster (VCN) that mapping pairs map, which begin with the cluster `first`.
+
+    Raises:
+        FormatError: a pair is cut.
+
+    """
+    at = total = 0
+    while at < len(data) and data[at]:
+        count_bytes, distance_bytes = data[at] & 15, data[at] >> 4
+        count = int.from_bytes(data[at + 1 : at + 1 + count_bytes], "little", signed=True)
+        at += 1 + count_bytes + distance_bytes
+        if not 1 <= count_bytes <= 8 or distance_bytes > 8 or at > len(data) or count <= 0:
+            raise FormatError("NTFS", "a mapping pair is damaged")
+        total += count
+    return first + total - 1
+
+
 class RunSource:
     """The bytes of an attribute whose data lie in clusters.
 
@@ -101,6 +119,14 @@ class RunSource:
     def size(self) -> int:
         """Length in bytes."""
         return self._size
+
+    def place(self, offset: int) -> int | None:
+        """Return where on the volume a byte lies; None in a hole and behind the clusters."""
+        index = bisect_right(self._starts, offset) - 1
+        if not 0 <= index < len(self._runs):
+            return None
+        lcn = self._runs[index].lcn
+        return None if lcn is None else lcn * self._cluster + offset - self._starts[index]
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return up to `length` bytes from `offset`; fewer only at the end.

@@ -143,6 +143,24 @@ class NtfsVolume:
         offset = lcn * self.boot.cluster
         return Record.parse(read_exact(self._source, offset, self.boot.record, format="NTFS"), 0, offset)
 
+    def own_record(self, number: int) -> Record:
+        """Return the record of one of the volume's first files ($MFT, $MFTMirr, $LogFile, $Volume), or its copy.
+
+        Raises:
+            FormatError: both are damaged.
+            ReadError: a place cannot be read.
+
+        """
+        try:
+            return self.record(number)
+        except StopcodeError:
+            offset = self.boot.mirror * self.boot.cluster + number * self.boot.record
+            return Record.parse(read_exact(self._source, offset, self.boot.record, format="NTFS"), number, offset)
+
+    def place_of_record(self, number: int) -> int | None:
+        """Return where on the volume a record begins; None when the table does not reach so far."""
+        return self._mft.place(number * self.boot.record)
+
     def record(self, reference: int, *, checked: bool = True) -> Record:
         """Return a record.
 
