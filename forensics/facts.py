@@ -249,8 +249,20 @@ class BootRecord(TypedDict, total=False):
 
 
 class BootFacts(TypedDict, total=False):
-    """/boot: what the disk says of starting up."""
+    """/boot: what the disk says of starting up.
 
+    `bcd` is the state of the boot configuration store, `default_device` where its default entry's Windows partition is:
+    "ok" the Windows that these facts are of, "other" another partition of the disk, "unknown" none of this disk,
+    "missing" none named. `option` are the default entry's options as `name=value`, by bcdedit's names.
+    """
+
+    firmware: Literal["bios", "uefi"]
+    bcd: Literal["ok", "missing", "damaged"]
+    default_device: Literal["ok", "other", "unknown", "missing"]
+    option: list[str]
+    safe_mode: bool
+    recovery_sequence: bool
+    hypervisor_launch: Literal["auto", "off"]
     last_boot: str
     boots: list[BootRecord]
     last_bugcheck: dict[str, Any]

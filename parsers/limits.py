@@ -9,11 +9,19 @@ from __future__ import annotations
 from parsers.errors import FormatError, TruncatedError
 
 __all__ = [
+    "MAX_ARCHIVE_DEPTH",
+    "MAX_ARCHIVE_DIRECTORY",
+    "MAX_ARCHIVE_MEMBERS",
+    "MAX_ARCHIVE_UNPACKED",
     "MAX_ARM64_CODES",
     "MAX_ATTRIBUTE_LIST",
+    "MAX_BCD_ELEMENTS",
+    "MAX_BCD_INHERITED",
+    "MAX_BCD_OBJECTS",
     "MAX_BITMAP_BITS",
     "MAX_BOOTS",
     "MAX_CHECKED_BLOCKS",
+    "MAX_COLLECTION_LIST",
     "MAX_CONTROL_SET",
     "MAX_CRASHES",
     "MAX_DATA_BLOCKS",
@@ -52,6 +60,7 @@ __all__ = [
     "MAX_JOURNAL_RECORDS",
     "MAX_JOURNAL_RECORD_BYTES",
     "MAX_KDBG_SEARCH",
+    "MAX_LAYOUT_FOLDERS",
     "MAX_LOADED_MODULES",
     "MAX_MEMORY_RUNS",
     "MAX_NTFS_EXTENSIONS",
@@ -59,6 +68,8 @@ __all__ = [
     "MAX_NTFS_RECORDS_KEPT",
     "MAX_OVERLAP_COMPARED",
     "MAX_PACKED_MEMBERS",
+    "MAX_PAGE_LIST_BYTES",
+    "MAX_PAGE_RANGES",
     "MAX_PARENT_CANDIDATES",
     "MAX_PARENT_NAME",
     "MAX_PDATA_EMPTY_RUN",
@@ -215,6 +226,18 @@ MAX_PACKED_MEMBERS = 1000
 MAX_UNPACKED_DUMP = 4 << 30
 #: Times its archive that a dump above 64 MiB may be large (dumps with many empty pages reach about 50).
 MAX_UNPACK_RATIO = 200
+#: Members of an archive with collected files.
+MAX_ARCHIVE_MEMBERS = 1 << 20
+#: Folders one below another in an archive (a path of Windows has at most 32,767 characters, real ones a few hundred).
+MAX_ARCHIVE_DEPTH = 64
+#: Bytes of a zip's directory (300,000 files have about 32 MiB).
+MAX_ARCHIVE_DIRECTORY = 32 << 20
+#: Bytes that are unpacked of one archive with collected files, all together.
+MAX_ARCHIVE_UNPACKED = 16 << 30
+#: Bytes of a collector's list of what it uploaded.
+MAX_COLLECTION_LIST = 16 << 20
+#: Folders that are looked into for a Windows folder among collected files.
+MAX_LAYOUT_FOLDERS = 2000
 #: Bytes of memory that an .xz archive may ask for (the strongest usual setting asks for 65 MiB).
 MAX_XZ_MEMORY = 256 << 20
 #: Pages that a dump's bitmap may describe: 16 TiB of RAM, a bitmap of 512 MiB.
@@ -290,6 +313,17 @@ MAX_WOF_CHUNKS_KEPT = 8
 MAX_VHDX_LOG = 64 << 20
 #: Bytes of one file with stored reports (one machine's report is about 300 KB).
 MAX_STORED_REPORT = 256 << 20
+#: Objects of a boot configuration store; a real one has 10 to 40.
+MAX_BCD_OBJECTS = 4096
+#: Elements of one of its objects; a real one has at most 30.
+MAX_BCD_ELEMENTS = 1024
+#: Objects that one object inherits from, directly or not.
+MAX_BCD_INHERITED = 64
+
+#: Bytes of the lists of pages of one remote disk (Azure): 1,000,000 ranges are some 70 MB of XML.
+MAX_PAGE_LIST_BYTES = 64 << 20
+#: Ranges in them that are kept, 16 bytes each.
+MAX_PAGE_RANGES = 1_000_000
 
 
 def require(data: bytes, length: int, *, format: str, offset: int) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from forensics.collect import (
     as_of,
+    boot_config,
     boots,
     crash_settings,
     crashes,
@@ -29,14 +30,7 @@ __all__ = ["NOT_COLLECTED", "collect"]
 NOT_COLLECTED = (
     "/storage",
     "/security",
-    "/boot/bcd",
-    "/boot/default_device",
-    "/boot/firmware",
-    "/boot/hypervisor_launch",
-    "/boot/option",
     "/boot/progress",
-    "/boot/recovery_sequence",
-    "/boot/safe_mode",
     "/system/clean_shutdown",
     "/system/cpu",
     "/system/hotpatch",
@@ -81,6 +75,7 @@ def collect(
         ("drivers", ("/drivers", "/boot/driver_missing"), drivers.collect),
         ("filters", ("/filters",), filters.collect),
         ("updates", ("/updates", "/boot/pending_operations", "/boot/pending_xml"), updates.collect),
+        ("boot_config", tuple(f"/boot/{field}" for field in boot_config.FIELDS), boot_config.collect),
         ("crash_settings", ("/crash_settings",), crash_settings.collect),
         ("events", ("/events",), read_events),
         ("boots", ("/boot/boots", "/boot/last_boot", "/boot/last_bugcheck"), read_boots),

@@ -6,12 +6,24 @@ Protocols, so that a test can put a made-up volume, and a judge another reader o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from parsers.bytesource import ByteSource
 from parsers.errors import StopcodeError
 
-__all__ = ["FileEntry", "FileTree", "OtherVolume", "RegistryHive", "RegistryKey", "RegistryValue", "Windows"]
+if TYPE_CHECKING:
+    from parsers.bcd import BcdStore
+
+__all__ = [
+    "BootStore",
+    "FileEntry",
+    "FileTree",
+    "OtherVolume",
+    "RegistryHive",
+    "RegistryKey",
+    "RegistryValue",
+    "Windows",
+]
 
 
 class RegistryValue(Protocol):
@@ -123,7 +135,10 @@ class FileTree(Protocol):
     """The files of a volume; names compare without regard to case."""
 
     def stat(self, path: str) -> FileEntry | None:
-        """Return an entry, or None when it is not there; raises StopcodeError."""
+        """Return an entry, or None when it is not there; raises StopcodeError.
+
+        Among collected files, which show a part of a volume, what is not there raises NotCollectedError.
+        """
         ...
 
     def open(self, path: str) -> ByteSource:
@@ -134,12 +149,12 @@ class FileTree(Protocol):
         """Return a folder's entries, none when it is not there; raises StopcodeError.
 
         With a list in `damage`, what is damaged of the folder itself is put there instead of raised, and what is sound
-        is returned.
+        is returned. A folder of collected files always has a NotCollectedError to put there.
         """
         ...
 
-    def glob(self, pattern: str) -> Sequence[FileEntry]:
-        """Return the entries that match, one level a component; raises StopcodeError."""
+    def glob(self, pattern: str, damage: list[StopcodeError] | None = None) -> Sequence[FileEntry]:
+        """Return the entries that match, one level a component; raises StopcodeError; `damage` as with listdir."""
         ...
 
 
@@ -159,6 +174,35 @@ class OtherVolume(Protocol):
     @property
     def files(self) -> FileTree:
         """Its files."""
+        ...
+
+
+class BootStore(Protocol):
+    """A boot configuration store of the image, or a volume that may hold one and cannot be read."""
+
+    @property
+    def volume(self) -> str:
+        """What its volume is called."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Its path there; "" of a volume that cannot be read."""
+        ...
+
+    @property
+    def firmware(self) -> str:
+        """The firmware that reads it: "uefi" or "bios"; "" of a volume that cannot be read."""
+        ...
+
+    @property
+    def store(self) -> BcdStore | None:
+        """What it says; None when it cannot be read."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be read."""
         ...
 
 
@@ -189,4 +233,18 @@ class Windows(Protocol):
 
     def elsewhere(self, image_path: str) -> tuple[OtherVolume, str] | None:
         """Return the other volume that a path names, and the path on it; None when no volume of the image has it."""
+        ...
+
+    @property
+    def identity(self) -> bytes:
+        """What MountedDevices, and the boot configuration, call this volume; b"" when it is not known."""
+        ...
+
+    @property
+    def partitions(self) -> Sequence[bytes]:
+        """The same of every partition of the disk."""
+        ...
+
+    def boot_stores(self) -> Sequence[BootStore] | None:
+        """Return the image's boot configuration stores; None when it has no volume that a firmware boots from."""
         ...

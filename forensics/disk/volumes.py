@@ -61,6 +61,15 @@ class Volume:
         """What it holds, in a word."""
         return self.file_system.name
 
+    @property
+    def boots(self) -> str | None:
+        """Which firmware starts from it: "uefi", "bios"; "" where no table tells; None for neither."""
+        if self.partition is None:
+            return ""
+        if self.partition.type in (_EFI_SYSTEM, "ef"):
+            return "uefi"
+        return "bios" if self.partition.active else None
+
     def fact(self) -> VolumeFact:
         """Return the volume as it stands in the facts."""
         made: VolumeFact = {
@@ -136,7 +145,7 @@ def _volume(
                 hint="Windows cannot boot from it before the sector is restored",
             )
     volume = Volume(index, offset, size, partition, found, source, problem=problem, label=found.label)
-    if partition is not None and (partition.type in (_EFI_SYSTEM, "ef") or partition.active):
+    if volume.boots:
         volume.role = "system"
     if found.name == "NTFS":
         _open(volume, boot, diagnostics)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from forensics.disk.boot_store import BootStore, BootVolume, read_stores
 from forensics.disk.hives import open_hive
 from forensics.disk.tree import join, parts_of
 from parsers.diagnostics import Diagnostics
@@ -69,6 +70,11 @@ class WindowsVolume:
         identity: what MountedDevices calls this volume: disk signature and offset, or `DMIO:ID:` and a GUID; b"" when
             it is not known.
         beside: the other volumes of the disk; a drive's name is given to them here.
+        partitions: what MountedDevices calls each partition of the disk.
+        boot: the volumes that a firmware boots from.
+
+    Attributes:
+        identity, partitions: as given.
 
     """
 
@@ -79,11 +85,16 @@ class WindowsVolume:
         diagnostics: Diagnostics,
         identity: bytes = b"",
         beside: Sequence[Beside] = (),
+        partitions: Sequence[bytes] = (),
+        boot: Sequence[BootVolume] = (),
     ) -> None:
         self.root = root
         self.files = files
         self._diagnostics = diagnostics
-        self._identity = identity
+        self.identity = identity
+        self.partitions = partitions
+        self._boot = boot
+        self._stores: list[BootStore] | None = None
         self._hives: dict[str, Hive] = {}
         self._devices: set[str] | None = None
         self._beside = beside
@@ -140,12 +151,18 @@ class WindowsVolume:
     def _own_devices(self) -> set[str]:
         """Return the names of this volume: the drive letter under which Windows ran, and what MountedDevices says."""
         if self._devices is None:
-            self._devices = {self._system_letter(), *_devices(self._mounted(self._identity))}
+            self._devices = {self._system_letter(), *_devices(self._mounted(self.identity))}
         return self._devices
 
     def others(self) -> Sequence[Beside]:
         """Return the other volumes of the disk whose files can be read."""
         return [volume for volume, _devices in self._named()]
+
+    def boot_stores(self) -> Sequence[BootStore] | None:
+        """Return the disk's boot configuration stores; None when no volume of it is one that a firmware boots from."""
+        if self._stores is None and self._boot:
+            self._stores = read_stores(self._boot, self._diagnostics)
+        return self._stores
 
     def elsewhere(self, image_path: str) -> tuple[Beside, str] | None:
         r"""Return the other volume that a path names (`D:\x`), and the path on it; None when no volume here has it."""
@@ -166,6 +183,9 @@ class WindowsVolume:
             self._others = []
             for volume in self._beside:
                 devices = _devices(self._mounted(volume.identity)) - self._own_devices()
+                if not volume.identity and len(volume.name) == 2:
+                    # Collectors keep files by drive, and of the partition they tell nothing.
+                    devices = {volume.name.lower()}
                 drives = sorted(device for device in devices if len(device) == 2)
                 named = replace(volume, name=drives[0].upper()) if drives else volume
                 self._others.append((named, devices))

@@ -18,9 +18,8 @@ BOOT = MapFamily(
     fields={
         "firmware": Field(enum_of("bios", "uefi"), "firmware"),
         "bcd": Field(enum_of("ok", "missing", "damaged"), "boot configuration"),
-        "default_device": Field(enum_of("ok", "unknown", "missing"), "default device"),
-        "option": Field(TEXT, "boot option"),
-        "data": Field(TEXT, "data of the boot option", path=("option",)),
+        "default_device": Field(enum_of("ok", "other", "unknown", "missing"), "default device"),
+        "option": Field(TEXT, "boot option", listed="any"),
         "progress": Field(enum_of("never", "loader", "kernel", "drivers", "session", "logon"), "progress"),
         "last_boot": Field(DATE_TIME, "last boot"),
         "driver_missing": Field(TEXT, "missing boot-start driver", listed="any"),

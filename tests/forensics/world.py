@@ -155,7 +155,7 @@ class FakeFiles:
             if key.startswith(lower) and "\\" not in key[len(lower) :]
         ]
 
-    def glob(self, pattern: str) -> list[FakeStat]:
+    def glob(self, pattern: str, damage: list[StopcodeError] | None = None) -> list[FakeStat]:
         parts = pattern.lower().split("\\")
         return [
             self._stat(*item)
@@ -193,6 +193,12 @@ class FakeWindows:
     def elsewhere(self, image_path: str) -> tuple[FakeVolume, str] | None:
         path = image_path.removeprefix("\\??\\")
         return next(((item, path[2:]) for item in self._others if path[:2].lower() == item.name.lower()), None)
+
+    identity = b""
+    partitions = ()
+
+    def boot_stores(self) -> None:
+        return None
 
     def hive(self, name: str) -> FakeHive:
         if name not in self._hives:
