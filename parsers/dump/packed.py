@@ -5,7 +5,7 @@ or, when it is large, a temporary file. What a hostile archive can cost is bound
 MAX_UNPACK_RATIO, which no dump reaches. An archive that is cut or damaged gives the dump up to there.
 
 Sources: PKWARE APPNOTE (Python's zipfile), RFC 1952, the XZ format (Python's lzma), Microsoft [MS-CAB] for cabinets
-(stored and MSZIP folders; LZX ones are named and left).
+(stored, MSZIP and LZX folders; Quantum ones are named and left).
 """
 
 from __future__ import annotations

@@ -16,14 +16,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parsers import lzx
 from parsers.bytesource import BytesSource
 from parsers.diagnostics import Diagnostics
 from parsers.dump import cabinet, packed
 from parsers.dump.open import open_dump
 from parsers.errors import FormatError, StopcodeError, UnsupportedError
+from tests.parsers import lzx_packer
 from tests.parsers.dump.builder import server2019, write_x64
 
 DUMP = write_x64(server2019(), 5)
+LZX_BLOCKS = ((lzx_packer.ALIGNED, 70_000), (lzx_packer.PLAIN, 1_001), (lzx_packer.VERBATIM, 1 << 20))
 
 
 def zipped(*members: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -34,18 +37,38 @@ def zipped(*members: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> b
     return file.getvalue()
 
 
+def checksum(data: bytes) -> int:
+    """Of a data block behind its checksum, as the document says: the last bytes in the reverse order."""
+    value = 0
+    for at in range(0, len(data), 4):
+        word = data[at : at + 4]
+        value ^= int.from_bytes(word, "little" if len(word) == 4 else "big")
+    return value
+
+
+def sealed(content: bytes, size: int, extra: bytes) -> bytes:
+    """A data block, with its checksum in two parts: of the content, and of its head."""
+    head = struct.pack("<HH", len(content), size) + extra
+    return struct.pack("<I", checksum(content) ^ checksum(head)) + head + content
+
+
 def cab(*members: tuple[str, bytes], method: int = 1, reserve: int = 0) -> bytes:
     """One folder with every member, in blocks of 32 KiB; MSZIP blocks have the one before as history."""
     whole = b"".join(data for _name, data in members)
-    blocks, history = [], b""
-    for at in range(0, len(whole), 0x8000):
-        part = whole[at : at + 0x8000]
-        stored = part
-        if method == 1:
-            squeeze = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=history)
-            stored = b"CK" + squeeze.compress(part) + squeeze.flush()
-            history = part
-        blocks.append(struct.pack("<IHH", 0, len(stored), len(part)) + b"\xaa" * reserve + stored)
+    extra = b"\xaa" * reserve
+    if method & 15 == 3:
+        parts = lzx_packer.packed(whole, method >> 8, LZX_BLOCKS, calls=len(whole))
+        blocks = [sealed(content, size, extra) for content, size in parts]
+    else:
+        blocks, history = [], b""
+        for at in range(0, len(whole), 0x8000):
+            part = whole[at : at + 0x8000]
+            stored = part
+            if method == 1:
+                squeeze = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=history)
+                stored = b"CK" + squeeze.compress(part) + squeeze.flush()
+                history = part
+            blocks.append(sealed(stored, len(part), extra))
     names = b""
     offset = 0
     for name, data in members:
@@ -72,6 +95,7 @@ ARCHIVES = {
     "cab": cab(("sysdata.xml", b"<x/>" * 9), ("Mini.dmp", DUMP)),
     "cab-stored": cab(("Mini.dmp", DUMP), method=0),
     "cab-reserve": cab(("Mini.dmp", DUMP), reserve=5),
+    "cab-lzx": cab(("sysdata.xml", b"<x/>" * 9), ("Mini.dmp", DUMP), method=3 | 18 << 8),
 }
 
 
@@ -119,7 +143,7 @@ def test_an_archive_without_a_dump_is_an_error(name: str) -> None:
         open_dump(BytesSource(data[name]))
 
 
-@pytest.mark.parametrize("name", ["gz", "xz", "cab", "cab-stored"])
+@pytest.mark.parametrize("name", ["gz", "xz", "cab", "cab-stored", "cab-lzx"])
 @pytest.mark.parametrize("part", [0.5, 0.95])
 def test_a_cut_archive_gives_the_dump_up_to_there(name: str, part: float) -> None:
     data = ARCHIVES[name]
@@ -154,6 +178,36 @@ def test_more_members_than_the_limit_are_not_asked(monkeypatch: pytest.MonkeyPat
     assert packed.holds_dump(BytesSource(data))
     monkeypatch.setattr(packed, "MAX_PACKED_MEMBERS", 5)
     assert not packed.holds_dump(BytesSource(data))
+
+
+def test_a_block_with_another_checksum_is_damage_and_what_stands_before_it_is_read() -> None:
+    for method in (0, 1, 3 | 15 << 8):
+        data = bytearray(cab(("Mini.dmp", DUMP), method=method))
+        data[-1] ^= 0x10
+        dump = open_dump(BytesSource(data))
+        assert not dump.complete
+        assert dump.source.size > 0
+        assert dump.source.size % 0x8000 == 0
+        assert dump.source.read_at(0, dump.source.size) == DUMP[: dump.source.size]
+        assert any("checksum" in item.message for item in dump.diagnostics.items)
+
+
+def test_a_folder_is_unpacked_once_however_many_files_stand_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    unpack = lzx.Stream.unpack
+    monkeypatch.setattr(lzx.Stream, "unpack", lambda *given: asked.append(given[2]) or unpack(*given))
+    few = [(f"{number}", bytes([number]) * 40_000) for number in range(5)]
+    open_dump(BytesSource(cab(*few, ("Mini.dmp", DUMP), method=3 | 15 << 8)))
+    assert sum(asked) == 5 * 40_000 + len(DUMP)
+
+
+def test_files_of_a_folder_in_another_order_than_in_the_cabinet_are_read_too() -> None:
+    data = cab(("1", b"x" * 70_000), ("2", DUMP))
+    first = data.index(struct.pack("<II", 70_000, 0))
+    second = data.index(struct.pack("<II", len(DUMP), 70_000))
+    swapped = data[:first] + data[second : second + 18] + data[first:second] + data[second + 18 :]
+    members = [(name, b"".join(blocks)) for name, blocks in cabinet.read_cabinet(BytesSource(swapped))]
+    assert members == [("2", DUMP), ("1", b"x" * 70_000)]
 
 
 def test_several_dumps_are_told() -> None:
@@ -202,9 +256,11 @@ def test_an_xz_that_asks_for_too_much_memory_is_not_read(monkeypatch: pytest.Mon
 
 
 def test_what_is_not_read_says_what_to_do() -> None:
-    with pytest.raises(UnsupportedError, match="LZX") as caught:
-        open_dump(BytesSource(cab(("a", DUMP), method=3 | 15 << 8)))
+    with pytest.raises(UnsupportedError, match="Quantum") as caught:
+        open_dump(BytesSource(cab(("a", DUMP), method=2 | 15 << 8)))
     assert caught.value.hint
+    with pytest.raises(UnsupportedError, match="window of 14 bits"):
+        open_dump(BytesSource(cab(("a", DUMP)).replace(struct.pack("<HH", 7, 1), struct.pack("<HH", 7, 3 | 14 << 8))))
     data = bytearray(zipped(("a.dmp", DUMP)))
     data[6] |= 1
     data[data.rindex(b"PK\1\2") + 8] |= 1
