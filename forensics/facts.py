@@ -254,6 +254,7 @@ class BootFacts(TypedDict, total=False):
     `bcd` is the state of the boot configuration store, `default_device` where its default entry's Windows partition is:
     "ok" the Windows that these facts are of, "other" another partition of the disk, "unknown" none of this disk,
     "missing" none named. `option` are the default entry's options as `name=value`, by bcdedit's names.
+    `component_marks` are the marks of an unfinished transaction in the root of the hive COMPONENTS.
     """
 
     firmware: Literal["bios", "uefi"]
@@ -263,6 +264,7 @@ class BootFacts(TypedDict, total=False):
     safe_mode: bool
     recovery_sequence: bool
     hypervisor_launch: Literal["auto", "off"]
+    component_marks: list[str]
     last_boot: str
     boots: list[BootRecord]
     last_bugcheck: dict[str, Any]
@@ -297,7 +299,11 @@ class CrashSettings(TypedDict, total=False):
 
 
 class VolumeFact(TypedDict, total=False):
-    """/volumes: one volume of the image. `role` is what stopcode takes it for."""
+    """/volumes: one volume of the image. `role` is what stopcode takes it for.
+
+    `journal` is the state of an NTFS volume's journal: "replayed" in memory; "not replayed" where some of its changes
+    are not certain, which leaves the files they touch unread; "unreadable" where the volume is read as it stands.
+    """
 
     index: int
     offset: int
@@ -306,6 +312,7 @@ class VolumeFact(TypedDict, total=False):
     label: str
     serial: str
     role: Literal["windows", "system", "other"]
+    journal: Literal["clean", "replayed", "not replayed", "unreadable"]
 
 
 class BugCheckDict(TypedDict):

@@ -45,12 +45,25 @@ _KB = re.compile(r"(?<![A-Za-z0-9])KB(\d{6,8})(?!\d)", re.IGNORECASE)
 _MEMBER = re.compile(r"^Package_\d+_for_KB", re.IGNORECASE)
 _ROLLUP = re.compile(r"^Package_for_RollupFix(?:_\w+)?~[^~]*~[^~]*~[^~]*~(\d+)\.(\d+)\.", re.IGNORECASE)
 _STACK = re.compile(r"^Package_for_ServicingStack", re.IGNORECASE)
+#: Values of the root of COMPONENTS that are absent, 0 or empty when no transaction is open
+#: (Azure/repair-script-library: src/windows/win-fix-pending-servicing.ps1).
+_MARKS = frozenset(
+    (
+        "advancedinstallersneedresolving",
+        "executionstate",
+        "nextqueueentryindex",
+        "nextqueueentryindexbcdb",
+        "pendingxmlidentifier",
+        "storedirty",
+    )
+)
 _RENAMES = ("PendingFileRenameOperations", "PendingFileRenameOperations2")
 
 
 def collect(machine: Machine, facts: Facts) -> None:
     """Fill `/updates`, sorted by package, and what `/boot` says of pending operations."""
     _pending(machine, facts)
+    _component_store(machine, facts)
     try:
         machine.hive("SOFTWARE")
     except StopcodeError as error:
@@ -189,6 +202,20 @@ def _pending(machine: Machine, facts: Facts) -> None:
         machine.gap(facts, "/boot/pending_operations", error.message)
         return
     boot["pending_operations"] = count
+
+
+def _component_store(machine: Machine, facts: Facts) -> None:
+    """Tell which marks of an unfinished transaction the root of COMPONENTS holds, neither 0 nor empty."""
+    boot = facts["boot"]
+    try:
+        # Not by the machine: this hive is often not collected, and nothing else needs it.
+        values = list(machine.windows.hive("COMPONENTS").root.values())
+        marks = sorted(value.name for value in values if value.name.lower() in _MARKS and any(value.data))
+    except StopcodeError as error:
+        machine.gap(facts, "/boot/component_marks", f"the hive COMPONENTS cannot be read: {error.message}")
+        return
+    boot["component_marks"] = marks
+    boot.setdefault("sources", {})["component_marks"] = source("key", "COMPONENTS")
 
 
 def _pairs(data: bytes) -> int:

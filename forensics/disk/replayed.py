@@ -41,6 +41,7 @@ _VERSION = frozenset(
 )
 _SELECT = frozenset(("current", "default", "failed", "lastknowngood"))
 _SETUP = frozenset(("systemsetupinprogress", "setupphase", "setuptype", "upgrade", "oobeinprogress", "cmdline"))
+_COMPONENT_MARKS = frozenset(("executionstate", "pendingxmlidentifier", "storedirty"))
 _SERVICING: Final = r"Microsoft\Windows\CurrentVersion\Component Based Servicing"
 
 
@@ -65,7 +66,7 @@ def changes(before: Hive, after: Hive, name: str) -> list[Change]:
     Args:
         before: the hive as it stands in its file.
         after: the hive with its logs replayed.
-        name: which hive it is ("SYSTEM", "SOFTWARE"); of others nothing is compared.
+        name: which hive it is ("SYSTEM", "SOFTWARE", "COMPONENTS", "BCD"); of others nothing is compared.
 
     """
     found: list[Change] = []
@@ -82,6 +83,12 @@ def changes(before: Hive, after: Hive, name: str) -> list[Change]:
     elif name == "SOFTWARE":
         found += _values(before, after, r"Microsoft\Windows NT\CurrentVersion", _VERSION)
         found += _below(before, after, rf"{_SERVICING}\Packages", frozenset(["currentstate"]))
+    elif name == "COMPONENTS":
+        found += _values(before, after, "", _COMPONENT_MARKS)
+    elif name == "BCD":
+        for entry in _listed(after, "Objects"):
+            elements = rf"Objects\{entry}\Elements"
+            found += _below(before, after, elements, frozenset(["element"]))
     return found
 
 
@@ -97,7 +104,7 @@ def _current(hive: Hive) -> str:
 
 def _open(hive: Hive, path: str) -> Key | None:
     try:
-        return hive.open_key(path)
+        return hive.open_key(path) if path else hive.root
     except StopcodeError:
         return None
 

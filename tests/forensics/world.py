@@ -92,7 +92,7 @@ class FakeHive:
         self.root = FakeKey("ROOT", "")
         for path, values in keys.items():
             key = self.root
-            for part in path.split("\\"):
+            for part in filter(None, path.split("\\")):
                 below = f"{key.path}\\{part}".lstrip("\\")
                 key = key.children.setdefault(part.lower(), FakeKey(part, below))
             if isinstance(values, StopcodeError):
@@ -252,13 +252,15 @@ def scan(
     *,
     system: Keys | None = SELECT,
     software: Keys | None = SERVER_2019,
+    components: Keys | None = None,
     files: Mapping[str, bytes | StopcodeError] | None = None,
     wants: Wants | None = None,
     times: Mapping[str, int] | None = None,
     others: Sequence[FakeVolume] = (),
 ) -> tuple[Facts, Diagnostics]:
     """Collect the facts of a made-up machine; a hive that is None is zeroed."""
-    hives = {name: keys for name, keys in (("SYSTEM", system), ("SOFTWARE", software)) if keys is not None}
+    given = (("SYSTEM", system), ("SOFTWARE", software), ("COMPONENTS", components))
+    hives = {name: keys for name, keys in given if keys is not None}
     if system is not None:
         hives["SYSTEM"] = {**SELECT, "ControlSet001\\Services": {}, **system}
     diagnostics = Diagnostics()

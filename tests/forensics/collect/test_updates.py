@@ -123,3 +123,21 @@ def test_without_software_updates_are_unknown_and_file_renames_are_not() -> None
     facts, _ = scan(software=None)
     assert {"/updates", "/boot/reboot_pending", "/boot/sessions_pending"} <= set(gaps(facts))
     assert facts["boot"]["pending_operations"] == 0
+
+
+def test_marks_of_an_unfinished_transaction_are_told_and_settled_ones_are_not() -> None:
+    root = {
+        "ExecutionState": 0,
+        "PendingXmlIdentifier": b"\x01\x02",
+        "StoreDirty": 1,
+        "NextQueueEntryIndex": b"",
+        "x": 1,
+    }
+    facts, _ = scan(components={"": root})
+    assert facts["boot"]["component_marks"] == ["PendingXmlIdentifier", "StoreDirty"]
+
+
+def test_a_missing_components_hive_is_a_gap_and_no_error() -> None:
+    facts, diagnostics = scan()
+    assert "/boot/component_marks" in gaps(facts)
+    assert "hive.unreadable" not in [item.code for item in diagnostics.items]
