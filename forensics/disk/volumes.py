@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from forensics.disk.filesystems import FileSystem, identify
+from forensics.disk.journal import with_journal
 from forensics.facts import VolumeFact
 from parsers.bytesource import ByteSource, WindowSource
 from parsers.diagnostics import Diagnostics
 from parsers.disk.partitions import GPT_TYPES, Partition, PartitionTable, read_partitions
 from parsers.errors import StopcodeError
 from parsers.ntfs import BootSector, NtfsVolume
+from parsers.ntfs.journal import State
 
 __all__ = ["Volume", "describe_table", "find_volumes"]
 
@@ -42,6 +44,7 @@ class Volume:
         ntfs: the opened file system, where it is an NTFS that can be read.
         problem: why it could not be opened; "" when it was, or when it is of a kind that is not.
         role: "windows", "system" (holds what the firmware boots) or "other".
+        journal: state of its journal; None where it has none that is read.
 
     """
 
@@ -55,6 +58,7 @@ class Volume:
     problem: str = ""
     role: str = "other"
     label: str = ""
+    journal: State | None = None
 
     @property
     def kind(self) -> str:
@@ -82,6 +86,8 @@ class Volume:
             made["label"] = self.label
         if self.file_system.serial:
             made["serial"] = self.file_system.serial
+        if self.journal is not None:
+            made["journal"] = self.journal
         made["role"] = "windows" if self.role == "windows" else "system" if self.role == "system" else "other"
         return made
 
@@ -178,6 +184,7 @@ def _open(volume: Volume, boot: BootSector | None, diagnostics: Diagnostics) -> 
             hint="chkdsk on a copy may bring the file system back",
         )
         return
+    volume.ntfs, volume.journal = with_journal(volume.ntfs, volume.source, volume.offset, diagnostics)
     if volume.ntfs.used_mirror:
         diagnostics.warning(
             "ntfs.mft-mirror",

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Final
 
 from parsers.bytesource import ByteSource, BytesSource, read_exact
-from parsers.errors import FormatError, StopcodeError, UnsupportedError
+from parsers.errors import FormatError, ReadError, StopcodeError, UnsupportedError
 from parsers.limits import MAX_ATTRIBUTE_LIST, MAX_NTFS_EXTENSIONS, MAX_NTFS_RECORDS_KEPT
 from parsers.ntfs.index import Index
 from parsers.ntfs.record import (
@@ -99,6 +99,7 @@ class NtfsVolume:
     Args:
         source: the volume's bytes.
         boot: its boot sector, where the first sector is damaged and the copy at the end was read; None reads it.
+        lost: data within file records whose content is not known: number of the record, name of the stream.
 
     Attributes:
         boot: what the boot sector tells.
@@ -110,8 +111,11 @@ class NtfsVolume:
 
     """
 
-    def __init__(self, source: ByteSource, boot: BootSector | None = None) -> None:
+    def __init__(
+        self, source: ByteSource, boot: BootSector | None = None, lost: frozenset[tuple[int, str]] = frozenset()
+    ) -> None:
         self._source = source
+        self._lost = lost
         self.boot = boot or BootSector.parse(source.read_at(0, 512))
         self._records: OrderedDict[int, Record] = OrderedDict()
         self.used_mirror = False
@@ -261,6 +265,10 @@ class NtfsVolume:
 
         """
         stretches = self._stretches(record, kind, name)
+        if self._lost and kind == DATA and stretches and stretches[0].value is not None:
+            number = stretches[0].offset // self.boot.record
+            if (number, name) in self._lost:
+                raise ReadError("the file changed last in the volume's journal, which holds no content of files")
         return self._bytes_of(stretches) if stretches else None
 
     def reparse_tag(self, record: Record) -> int | None:

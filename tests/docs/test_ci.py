@@ -20,6 +20,7 @@ PACKAGE = {
     "ntfscp": "ntfs-3g",
     "ntfsfix": "ntfs-3g",
     "ntfsinfo": "ntfs-3g",
+    "ntfsrecover": "ntfs-3g",
     "qemu-img": "qemu-utils",
     "reglookup": "reglookup",
     "strace": "strace",

@@ -305,8 +305,10 @@ class Replay:
         page = self.pages.get(pieces)
         if page is None:
             if len(self.pages) >= MAX_JOURNAL_PAGES:
-                for piece in pieces:
-                    self.refused[piece] = "the journal changes too many places"
+                why = "the journal changes too many places"
+                self.problems.append(why)
+                for piece in pieces if number != ROOT and (kind == "index" or number >= _OWN_FILES) else ():
+                    self.refused[piece] = why
                 return None
             page = self.pages[pieces] = load(self._source, kind, number, vcn, pieces)
             self._own(page)
