@@ -302,6 +302,8 @@ def changes(old: bytearray, new: bytearray) -> list[tuple[int, int, bytes, bytes
         if number >= len(kept) or _key(kept[number]) != _key(data):
             kept.insert(number, data)
             found.append((5, 6, data, b"", at, 0))
+        elif kept[number] != data and data[0] == 0x90 and data[8] == 0:
+            found += [(*each, at, within) for *each, within in root(kept[number], data)]  # type: ignore[misc]
         elif kept[number] != data and not data[8]:
             value, size = (int.from_bytes(data[low:high], "little") for low, high in ((0x14, 0x16), (0x10, 0x14)))
             was = int.from_bytes(kept[number][0x10:0x14], "little")
@@ -309,6 +311,28 @@ def changes(old: bytearray, new: bytearray) -> list[tuple[int, int, bytes, bytes
         elif kept[number] != data:
             found += [(*each, at, within) for *each, within in nonresident(kept[number], data)]  # type: ignore[misc]
         at += len(data)
+    return found
+
+
+def root(old: bytes, new: bytes) -> list[tuple[int, int, bytes, bytes, int]]:
+    """Entries of an index that stands in a record; places are within the attribute."""
+    header = int.from_bytes(new[0x14:0x16], "little") + 16
+    ours, theirs = (entries(data, header)[:-1] for data in (old, new))
+    names = {entry[0x52:] for _, entry in theirs}
+    found, kept = [], []
+    at = entries(old, header)[0][0]
+    for _, entry in ours:
+        if entry[0x52:] in names:
+            kept.append(entry)
+            at += len(entry)
+        else:
+            found.append((0x0D, 0x0C, b"", entry, at))
+    for position, (place, entry) in enumerate(theirs):
+        if position >= len(kept) or kept[position][0x52:] != entry[0x52:]:
+            kept.insert(position, entry)
+            found.append((0x0C, 0x0D, entry, b"", place))
+        elif kept[position] != entry:
+            found.append((0x13, 0x13, entry[0x18:0x50], kept[position][0x18:0x50], place))
     return found
 
 
