@@ -7,6 +7,7 @@
     │   └── TruncatedError     the bytes end before the structure does
     ├── UnsupportedError       a sound input that stopcode does not read
     ├── ReadError              a place that exists and cannot be read (absent page, unreadable sector)
+    │   └── NotCollectedError  a file that is not among collected ones: nobody knows whether it was there
     ├── RuleError              a signature file that does not load
     └── OpenError              the named input gives nothing at all
         ├── InputNotFoundError no such file (also FileNotFoundError)
@@ -30,6 +31,7 @@ __all__ = [
     "MissingParentError",
     "NoWindowsError",
     "NotADiskError",
+    "NotCollectedError",
     "OpenError",
     "ReadError",
     "RuleError",
@@ -111,6 +113,10 @@ class ReadError(StopcodeError):
     def __init__(self, message: str, *, address: int | None = None, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.address = address
+
+
+class NotCollectedError(ReadError):
+    """A file that is not among those that somebody collected: whether the machine had it, nobody knows."""
 
 
 class RuleError(StopcodeError):

@@ -21,7 +21,7 @@ from forensics.collect.pe_facts import read_pe
 from forensics.collect.services import DRIVER_TYPES, image_file
 from forensics.collect.volume import FileEntry
 from forensics.facts import DriverFact, Facts, ServiceFact, filetime_to_iso, hex64, path_of, source
-from parsers.errors import StopcodeError
+from parsers.errors import NotCollectedError, StopcodeError
 from parsers.limits import MAX_DRIVER_FILES
 from parsers.windows_builds import shares_with
 
@@ -86,6 +86,9 @@ def _listed(machine: Machine, facts: Facts, folder: str) -> Sequence[FileEntry]:
         machine.diagnostics.error("drivers.folder-unreadable", f"{folder} cannot be read: {error.message}")
         return []
     for broken in damage:
+        if isinstance(broken, NotCollectedError):
+            machine.gap(facts, "/drivers", broken.message)
+            continue
         machine.gap(facts, "/drivers", f"the folder {folder} is damaged: {broken.message}")
         machine.diagnostics.error(
             "drivers.folder-damaged",

@@ -27,7 +27,7 @@ from parsers.dump import looks_like_dump
 from parsers.dump.header import parse_header
 from parsers.dump.kinds import KIND_NAMES
 from parsers.dump.space import dump_space
-from parsers.errors import StopcodeError
+from parsers.errors import NotCollectedError, StopcodeError
 from parsers.limits import MAX_DUMP_PLACES
 
 __all__ = ["CARRIERS", "DumpPlace", "PageFile", "Places", "find_places"]
@@ -116,6 +116,7 @@ class Places:
         dumps: the places of kernel dumps, those that matter most first, then the newest files first.
         page_files: the page files.
         dedicated: path and size of the dedicated dump file where it is there.
+        dedicated_unknown: whether its place could not be looked at.
         process_dumps: paths of dumps of processes among the error reports, which tell nothing of the kernel.
         left_out: how many places are not in `dumps` because there are too many.
 
@@ -124,6 +125,7 @@ class Places:
     dumps: list[DumpPlace] = field(default_factory=list)
     page_files: list[PageFile] = field(default_factory=list)
     dedicated: tuple[str, int] | None = None
+    dedicated_unknown: bool = False
     process_dumps: list[str] = field(default_factory=list)
     left_out: int = 0
 
@@ -236,24 +238,34 @@ class _Search:
         except StopcodeError as error:
             self._gap(volume, path, f"the folder cannot be read: {error.message}")
             return
-        for broken in damage:
-            self._gap(volume, path, f"the folder is damaged: {broken.message}")
+        self._damaged(volume, path, damage)
         for stat in listed:
             if stat.name.lower().endswith(".dmp"):
                 self._take(volume, files, stat, where)
 
     def _glob(self, volume: str, files: FileTree, folder: str, pattern: str, where: Where) -> None:
         path = f"{folder}\\{pattern}" if folder else f"\\{pattern}"
+        damage: list[StopcodeError] = []
         try:
-            listed = files.glob(path)
+            listed = files.glob(path, damage)
         except StopcodeError as error:
             self._gap(volume, path, error.message)
             return
+        self._damaged(volume, path, damage)
         for stat in listed:
             self._take(volume, files, stat, where)
 
+    def _damaged(self, volume: str, path: str, damage: list[StopcodeError]) -> None:
+        for broken in damage:
+            known = isinstance(broken, NotCollectedError)
+            self._gap(volume, path, broken.message if known else f"the folder is damaged: {broken.message}")
+
     def _gap(self, volume: str, path: str, reason: str) -> None:
         self._machine.gap(self._facts, path_of("crashes", _named_on(volume, path)), reason)
+
+    def _is_unknown(self, volume: str, path: str) -> bool:
+        """Tell whether a place could not be looked at."""
+        return self._machine.knows_gap(path_of("crashes", _named_on(volume, path)))
 
     # -- what CrashControl names --------------------------------------------------------------------------------
 
@@ -288,6 +300,8 @@ class _Search:
         stat = self._file(*place, "dedicated") if place is not None else None
         if place is not None and stat is not None:
             self._places.dedicated = (_named_on(place[0], stat.path), stat.size)
+        elif place is not None:
+            self._places.dedicated_unknown = self._is_unknown(place[0], place[2])
 
     def _folder_named(self, path: object) -> None:
         place = self._located(path)
@@ -322,7 +336,7 @@ class _Search:
 
     def _page_file(self, volume: str, files: FileTree, path: str, *, temporary: bool, named: bool) -> None:
         stat = self._file(volume, files, path, "pagefile")
-        if stat is not None or named:
+        if stat is not None or (named and not self._is_unknown(volume, path)):
             size = stat.size if stat is not None else None
             self._places.page_files.append(PageFile(_named_on(volume, path), size, True, temporary, named))
 

@@ -12,7 +12,7 @@ from typing import Literal
 from forensics.collect.evtx_log import LogRecord, ReadLog, read_log
 from forensics.collect.machine import Machine
 from forensics.facts import EventFact, Facts, path_of, source
-from parsers.errors import StopcodeError
+from parsers.errors import NotCollectedError, StopcodeError
 from parsers.limits import MAX_EVENT_LOG, MAX_EVENTS
 
 __all__ = ["BOOT_EVENTS", "DUMP_EVENTS", "LEVELS", "collect", "log_path", "reports_bugcheck"]
@@ -118,14 +118,16 @@ def _read(machine: Machine, facts: Facts, name: str, wanted: set[tuple[str, int]
         if stat is None:
             # Another log that is not there was never switched on: read, and nothing is in it.
             if name == "System":
-                machine.gap(facts, "/events", f"there is no {path}")
-                machine.diagnostics.warning(
-                    "events.log-missing",
-                    "There is no System event log: boots and bug checks are not known",
-                    source=path,
-                )
+                _no_system_log(machine, facts, f"there is no {path}")
             return None
         log = read_log(machine.windows.files.open(path), {event_id for _provider, event_id in wanted})
+    except NotCollectedError as error:
+        # Few collect every log: only of the one that boots are read from is it told.
+        if name == "System":
+            _no_system_log(machine, facts, error.message)
+        else:
+            machine.gap(facts, path_of("events", name), error.message)
+        return None
     except StopcodeError as error:
         _unreadable(machine, facts, name, error.message)
         return None
@@ -137,6 +139,15 @@ def _read(machine: Machine, facts: Facts, name: str, wanted: set[tuple[str, int]
             source=path,
         )
     return log
+
+
+def _no_system_log(machine: Machine, facts: Facts, reason: str) -> None:
+    machine.gap(facts, "/events", reason)
+    machine.diagnostics.warning(
+        "events.log-missing",
+        "There is no System event log: boots and bug checks are not known",
+        source=log_path(machine, "System"),
+    )
 
 
 def _note_damage(machine: Machine, facts: Facts, name: str, log: ReadLog) -> None:

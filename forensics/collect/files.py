@@ -54,13 +54,16 @@ def collect(machine: Machine, facts: Facts) -> None:
         if path is None or "**" in path:
             machine.gap(facts, item, "not collected: the pattern is no path on the Windows volume")
             continue
+        damage: list[StopcodeError] = []
         try:
-            matches = sorted(machine.windows.files.glob(path), key=lambda stat: stat.path.lower())
+            matches = sorted(machine.windows.files.glob(path, damage), key=lambda stat: stat.path.lower())
         except StopcodeError as error:
             machine.gap(facts, item, f"the place cannot be read: {error.message}")
             continue
+        if damage:
+            machine.gap(facts, item, f"there may be more: {damage[0].message}")
         matches = [stat for stat in matches if not stat.is_dir]
-        if not matches:
+        if not matches and not damage:
             found.append({"path": pattern, "glob": pattern, "absent": True, "source": source("file", path)})
         if len(matches) > MAX_FILES_OF_GLOB:
             machine.gap(facts, item, f"only the first {MAX_FILES_OF_GLOB} of {len(matches)} files were read")

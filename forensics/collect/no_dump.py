@@ -50,7 +50,8 @@ def explain_missing(machine: Machine, facts: Facts, places: Places) -> None:
         _note(machine, facts, reasons)
         return
     name = f"{reported.get('code')} {reported.get('name') or ''}".rstrip()
-    told = f"The event log reports a stop with {name} before {reported.get('time')}, and no dump of it is on the disk"
+    told = f"The event log reports a stop with {name} before {reported.get('time')}, and no dump of it "
+    told += "was found; not every place could be looked at" if unread else "is on the disk"
     source = reported.get("source") or {}
     machine.diagnostics.warning(
         "crashes.no-dump",
@@ -138,6 +139,8 @@ def _is_gap(facts: Facts, field: str) -> bool:
 
 def _dedicated(facts: Facts, places: Places, dedicated: str) -> Iterator[_Reason]:
     source = _source(facts, "dedicated_dump_file")
+    if places.dedicated_unknown:
+        return
     if places.dedicated is None:
         yield _Reason(
             "crashes.dedicated-missing",

@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 
 from parsers.bytesource import ByteSource
 from parsers.dump.modules import LoadedModule
-from parsers.errors import StopcodeError
+from parsers.errors import NotCollectedError, StopcodeError
 from parsers.pe import PeImage
 
 __all__ = [
@@ -152,6 +152,8 @@ class DiskImages:
         self._deep: dict[tuple[str, int, int, int], FoundImage] = {}
         self._images: dict[str, PeImage | None] = {}
         self._store: dict[str, list[str]] | None = None
+        #: Whether these are collected files, among which a driver is not missed.
+        self._partial = False
 
     def find(self, module: LoadedModule, *, deep: bool = False) -> FoundImage:
         """Return what the disk has for a module; never raises.
@@ -237,10 +239,13 @@ class DiskImages:
         return self._images[key]
 
     def _look(self, module: LoadedModule, path: str) -> FoundImage | None:
-        """Return what one file is for a module; None when there is no such file."""
+        """Return what one file is for a module; None when there is no such file, or it was not collected."""
         try:
             if self._windows.files.stat(path) is None:
                 return None
+        except NotCollectedError:
+            self._partial = True
+            return None
         except StopcodeError:
             return None
         image = self._image(path)
@@ -266,7 +271,7 @@ class DiskImages:
                 if found is not None and found.status == "same":
                     return found
                 best = best or found
-        return best or FoundImage("missing")
+        return best or FoundImage("not-checked" if self._partial else "missing")
 
 
 def version_text(image: PeImage) -> str | None:

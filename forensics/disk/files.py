@@ -257,11 +257,15 @@ class NtfsFiles:
         prefix = join(names).rstrip("\\")
         return [_Entry(self, f"{prefix}\\{entry.name}", entry) for entry in self._listing(record, damage)]
 
-    def glob(self, pattern: str) -> Sequence[FileEntry]:
+    def glob(self, pattern: str, damage: list[StopcodeError] | None = None) -> Sequence[FileEntry]:
         """Return the entries that match: `*` and `?` within one name.
+
+        Args:
+            pattern: the pattern.
+            damage: told what is damaged of the folders on the way; then what can be read is returned.
 
         Raises:
             StopcodeError: a folder on the way cannot be read.
 
         """
-        return glob(self, pattern)
+        return glob(self, pattern, damage)

@@ -4,9 +4,10 @@ Judged by content, never by a letter or a place: `\Windows` (or another folder o
 `System32\config\SYSTEM`, `System32\config\SOFTWARE` and `System32\ntoskrnl.exe`. Recovery environments,
 `Windows.old` and the folders of an upgrade lie deeper or lack some of these.
 
-Candidates are ranked by how many of the three are there, whatever their state; then by the state of SYSTEM (it opens,
-or is damaged), then of SOFTWARE; then by which control sets were changed last. A failed disk may lack any of the three
-or hold a zeroed hive, so the best candidate is taken whatever it lacks, as long as it has one; what it lacks is told.
+The one that the disk's boot configuration starts is taken, where that is known. Else candidates are ranked by how many
+of the three are there, whatever their state; then by the state of SYSTEM (it opens, or is damaged), then of SOFTWARE;
+then by which control sets were changed last. A failed disk may lack any of the three or hold a zeroed hive, so the best
+candidate is taken whatever it lacks, as long as it has one; what it lacks is told.
 More than one are told too (`disk.many-windows`).
 """
 
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from forensics.disk.hives import open_quietly
 from parsers.diagnostics import Diagnostics
-from parsers.errors import StopcodeError, UnsupportedError
+from parsers.errors import NotCollectedError, StopcodeError, UnsupportedError
 
 if TYPE_CHECKING:
     from forensics.collect.volume import FileTree
@@ -38,6 +39,7 @@ class Candidate:
         system, software, kernel: how far each was found: 2 sound, 1 damaged (the kernel: there), 0 absent.
         changed: FILETIME of the last change of the control sets; 0 when it is not known.
         index: number of the volume.
+        partial: whether these are collected files, of which nobody knows what there was beside them.
 
     """
 
@@ -49,6 +51,7 @@ class Candidate:
     kernel: int
     changed: int
     index: int
+    partial: bool = False
 
     @property
     def rank(self) -> tuple[int, int, int]:
@@ -58,13 +61,14 @@ class Candidate:
     @property
     def lacks(self) -> list[str]:
         """What is not there or damaged, in words."""
-        words = {0: "is not there", 1: "is damaged"}
+        words = {0: "was not collected" if self.partial else "is not there", 1: "is damaged"}
         found = [
             f"the hive {name} {words[state]}"
             for name, state in (("SYSTEM", self.system), ("SOFTWARE", self.software))
             if state < 2
         ]
-        return found + ([] if self.kernel else ["ntoskrnl.exe is not there"])
+        # Collectors do not take the kernel.
+        return found + ([] if self.kernel or self.partial else ["ntoskrnl.exe is not there"])
 
 
 def candidates(files: FileTree, where: str, index: int) -> list[Candidate]:
@@ -77,7 +81,10 @@ def candidates(files: FileTree, where: str, index: int) -> list[Candidate]:
     """
     found = []
     damage: list[StopcodeError] = []
-    for entry in files.listdir("\\", damage):
+    listed = files.listdir("\\", damage)
+    partial = any(isinstance(error, NotCollectedError) for error in damage)
+    damage = [error for error in damage if not isinstance(error, NotCollectedError)]
+    for entry in listed:
         if not entry.is_dir or not entry.name.lower().startswith(_ROOTS):
             continue
         config = f"{entry.path}\\System32\\config"
@@ -85,7 +92,7 @@ def candidates(files: FileTree, where: str, index: int) -> list[Candidate]:
         software, _ = _hive(files, f"{config}\\SOFTWARE", damage)
         kernel = int(_is_there(files, f"{entry.path}\\System32\\ntoskrnl.exe", damage))
         if system or software or kernel:
-            found.append(Candidate(where, entry.path, files, system, software, kernel, changed, index))
+            found.append(Candidate(where, entry.path, files, system, software, kernel, changed, index, partial))
     if damage and not found:
         raise damage[0]
     return found
@@ -94,7 +101,7 @@ def candidates(files: FileTree, where: str, index: int) -> list[Candidate]:
 def _is_there(files: FileTree, path: str, damage: list[StopcodeError]) -> bool:
     try:
         return files.stat(path) is not None
-    except UnsupportedError:
+    except (UnsupportedError, NotCollectedError):
         # A link to elsewhere: no Windows folder of this volume.
         return False
     except StopcodeError as error:
@@ -121,19 +128,28 @@ def _hive(files: FileTree, path: str, damage: list[StopcodeError]) -> tuple[int,
     return 2, changed
 
 
-def best(found: list[Candidate], diagnostics: Diagnostics) -> Candidate | None:
-    """Return the Windows to look at, or None when there is none; what is doubtful is told."""
+def best(found: list[Candidate], diagnostics: Diagnostics, default: Candidate | None = None) -> Candidate | None:
+    """Return the Windows to look at, or None when there is none; what is doubtful is told.
+
+    Args:
+        found: the candidates.
+        diagnostics: told of what is doubtful.
+        default: the one of them that the boot configuration starts, where that is known.
+
+    """
     if not found:
         return None
     # Of equal ones the first: the order of the partitions decides last.
-    chosen = max(found, key=lambda candidate: (candidate.rank, candidate.changed, -candidate.index))
+    chosen = default or max(found, key=lambda candidate: (candidate.rank, candidate.changed, -candidate.index))
     others = [candidate for candidate in found if candidate is not chosen]
     if others:
         told = "; ".join(f"{other.root} on {other.where}" for other in others)
         diagnostics.warning(
             "disk.many-windows",
             f"The disk holds more than one Windows: {chosen.root} on {chosen.where} was taken, not {told}",
-            hint="taken is the one that is most complete, then the one whose registry was changed last",
+            hint="taken is the one that the boot configuration starts by default"
+            if default is not None
+            else "taken is the one that is most complete, then the one whose registry was changed last",
         )
     if chosen.lacks:
         diagnostics.warning(

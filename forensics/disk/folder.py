@@ -158,11 +158,11 @@ class FolderFiles:
         listing = self._listing(entry.host, entry.path)
         return [listing[name] for name in sorted(listing)]
 
-    def glob(self, pattern: str) -> Sequence[FileEntry]:
+    def glob(self, pattern: str, damage: list[StopcodeError] | None = None) -> Sequence[FileEntry]:
         """Return the entries that match: `*` and `?` within one name.
 
         Raises:
             StopcodeError: a folder on the way cannot be read.
 
         """
-        return glob(self, pattern)
+        return glob(self, pattern, damage)

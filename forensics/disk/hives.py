@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from forensics.disk.replayed import changes
 from parsers.bytesource import ByteSource
 from parsers.diagnostics import Diagnostics
-from parsers.errors import StopcodeError
+from parsers.errors import NotCollectedError, StopcodeError
 from parsers.limits import MAX_REPLAY_CHANGES
 from parsers.registry import Hive
 from parsers.registry.cells import FIRST_BIN
@@ -94,6 +94,8 @@ def _recovered(files: FileTree, path: str, source: ByteSource) -> tuple[Recovery
         try:
             if files.stat(path + suffix) is not None:
                 logs.append((suffix[1:], files.open(path + suffix)))
+        except NotCollectedError:
+            continue
         except StopcodeError as error:
             unread.append(Unused(suffix[1:], error.message))
     recovery = recover(source, logs)

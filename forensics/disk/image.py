@@ -1,13 +1,25 @@
-"""An image: a disk's container, or a folder, opened read-only, with the Windows in it."""
+"""An image: a disk's container, a folder or an archive, opened read-only, with the Windows in it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forensics.disk.archive import ArchiveFiles
+from forensics.disk.boot_store import BootVolume, booted, read_stores
+from forensics.disk.collection import (
+    Collection,
+    archive_kind,
+    choose,
+    describe_layout,
+    drives_beside,
+    open_archive,
+    open_folder,
+)
 from forensics.disk.files import NtfsFiles
 from forensics.disk.find import Candidate, best, candidates
 from forensics.disk.folder import FolderFiles
+from forensics.disk.layouts import drive_folders
 from forensics.disk.options import ImageOptions
 from forensics.disk.volumes import Volume, describe_table, find_volumes
 from forensics.disk.windows import Beside, WindowsVolume
@@ -15,7 +27,6 @@ from forensics.facts import VolumeFact
 from parsers.diagnostics import Diagnostics
 from parsers.disk.partitions import PartitionTable
 from parsers.errors import (
-    InputNotFoundError,
     LockedVolumeError,
     NoWindowsError,
     OpenError,
@@ -41,8 +52,8 @@ class Image:
 
     Attributes:
         path: what the user named.
-        kind: the container's kind ("VHDX"), or "folder".
-        size: bytes of the virtual disk; of a folder 0.
+        kind: the container's kind ("VHDX"), or "folder", "zip" or "tar".
+        size: bytes of the virtual disk; of a folder or an archive 0.
         volumes: the volumes, as they stand in the facts.
         windows: the volume with the Windows folder.
 
@@ -55,7 +66,7 @@ class Image:
         size: int,
         volumes: list[VolumeFact],
         windows: WindowsVolume,
-        opened: Container | FolderFiles,
+        opened: Container | FolderFiles | ArchiveFiles,
         details: dict[str, Any],
     ) -> None:
         self.path = path
@@ -69,14 +80,12 @@ class Image:
     @property
     def bytes_read(self) -> int:
         """Bytes read of the image's files so far."""
-        opened = self._opened
-        return opened.bytes_read if isinstance(opened, FolderFiles) else sum(file.bytes_read for file in opened.files)
+        return self._opened.bytes_read
 
     @property
     def requests(self) -> int:
         """Reads of the image's files so far."""
-        opened = self._opened
-        return opened.requests if isinstance(opened, FolderFiles) else sum(file.requests for file in opened.files)
+        return self._opened.requests
 
     def describe(self) -> dict[str, Any]:
         """Return what the image is, for `report.source`."""
@@ -94,10 +103,10 @@ class Image:
 
 
 def open_image(path: str | Path, diagnostics: Diagnostics, options: ImageOptions | None = None) -> Image:
-    """Open a disk image or a folder, and find the Windows in it.
+    """Open a disk image, a folder or an archive, and find the Windows in it.
 
     Args:
-        path: a disk image file, or a folder with a Windows folder in it.
+        path: a disk image file, or a folder, zip or tar with a Windows folder in it.
         diagnostics: told what is doubtful.
         options: what the user gives beside the name.
 
@@ -113,7 +122,10 @@ def open_image(path: str | Path, diagnostics: Diagnostics, options: ImageOptions
     """
     place = Path(path)
     if place.is_dir():
-        return _open_folder(place, diagnostics)
+        return _open_files(str(place), open_folder(place, diagnostics), diagnostics)
+    kind = archive_kind(place)
+    if kind:
+        return _open_files(str(path), open_archive(place, kind, diagnostics), diagnostics)
     # Imported here: a folder needs no container.
     from forensics.disk.container import open_container
 
@@ -125,23 +137,10 @@ def open_image(path: str | Path, diagnostics: Diagnostics, options: ImageOptions
         raise
 
 
-def _open_folder(place: Path, diagnostics: Diagnostics) -> Image:
-    try:
-        files = FolderFiles(place)
-    except OSError as error:
-        raise InputNotFoundError(f"{place} cannot be opened: {error.strerror}") from error
-    try:
-        chosen = best(candidates(files, "the folder", 0), diagnostics)
-        if chosen is None:
-            raise NoWindowsError(
-                f"no Windows folder in {place}",
-                hint="name the folder that holds Windows/System32, or a disk image",
-            )
-    except StopcodeError:
-        files.close()
-        raise
-    windows = WindowsVolume(chosen.root, files, diagnostics)
-    return Image(str(place), "folder", 0, [], windows, files, {})
+def _open_files(path: str, opened: Collection, diagnostics: Diagnostics) -> Image:
+    chosen = opened.chosen
+    windows = WindowsVolume(chosen.root, chosen.files, diagnostics, beside=opened.beside)
+    return Image(path, opened.kind, 0, [], windows, opened.tree, opened.details)
 
 
 def _open_disk(path: str, container: Container, diagnostics: Diagnostics) -> Image:
@@ -154,8 +153,20 @@ def _open_disk(path: str, container: Container, diagnostics: Diagnostics) -> Ima
             except StopcodeError as error:
                 volume.problem = error.message
                 diagnostics.error("volume.unreadable", f"A folder of the volume at {volume.offset:#x}: {error.message}")
-    chosen = best(found, diagnostics)
+    boot = [
+        BootVolume(f"volume {volume.index}", volume.boots, _files_of(volume), volume.problem or _unread(volume))
+        for volume in volumes
+        if volume.boots is not None
+    ]
+    starts = booted(read_stores(boot, Diagnostics())) if len(found) > 1 else None
+    default = next(
+        (each for each in found if starts == (_identity(table, volumes[each.index]), each.root.lower())), None
+    )
+    chosen = best(found, diagnostics, default)
     if chosen is None:
+        collected = _collected_on(path, container, volumes, diagnostics)
+        if collected is not None:
+            return collected
         raise _no_windows(path, table, volumes)
     volumes[chosen.index].role = "windows"
     beside = [
@@ -164,10 +175,41 @@ def _open_disk(path: str, container: Container, diagnostics: Diagnostics) -> Ima
         if volume.ntfs is not None and volume.index != chosen.index
     ]
     identity = _identity(table, volumes[chosen.index])
-    windows = WindowsVolume(chosen.root, chosen.files, diagnostics, identity, beside)
+    partitions = [_identity(table, volume) for volume in volumes if volume.partition is not None]
+    windows = WindowsVolume(chosen.root, chosen.files, diagnostics, identity, beside, partitions, boot)
     details = {"sector_size": container.sector_size, **describe_table(table), **container.details}
     facts = [volume.fact() for volume in volumes]
     return Image(path, container.kind, container.size, facts, windows, container, details)
+
+
+def _collected_on(path: str, container: Container, volumes: list[Volume], diagnostics: Diagnostics) -> Image | None:
+    """Return the Windows among files that were collected into a disk image (KAPE); None when there is none.
+
+    The image's own volumes are not the machine's, so nothing is told of them.
+    """
+    for volume in volumes:
+        if volume.ntfs is None:
+            continue
+        files = NtfsFiles(volume.ntfs)
+        try:
+            picked = choose(files, drive_folders(files), str(volume), diagnostics)
+        except StopcodeError:
+            continue
+        if picked is not None:
+            chosen, layout = picked
+            beside = drives_beside(files, layout)
+            windows = WindowsVolume(chosen.root, chosen.files, diagnostics, beside=beside)
+            details = {**container.details, **describe_layout(layout)}
+            return Image(path, container.kind, container.size, [], windows, container, details)
+    return None
+
+
+def _files_of(volume: Volume) -> NtfsFiles | None:
+    return NtfsFiles(volume.ntfs) if volume.ntfs is not None else None
+
+
+def _unread(volume: Volume) -> str:
+    return f"its file system ({volume.kind}) is not read"
 
 
 def _identity(table: PartitionTable | None, volume: Volume) -> bytes:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from parsers.errors import FormatError, UnsupportedError
+from parsers.errors import FormatError, NotCollectedError, StopcodeError, UnsupportedError
 from parsers.limits import MAX_GLOB_ENTRIES
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ["glob", "join", "parts_of"]
 
 class _Listing(Protocol):
     def stat(self, path: str) -> FileEntry | None: ...
-    def listdir(self, path: str) -> Sequence[FileEntry]: ...
+    def listdir(self, path: str, damage: list[StopcodeError] | None = None) -> Sequence[FileEntry]: ...
 
 
 def parts_of(path: str) -> list[str]:
@@ -35,10 +35,15 @@ def _regex(pattern: str) -> re.Pattern[str]:
     return re.compile(text, re.IGNORECASE | re.DOTALL)
 
 
-def glob(tree: _Listing, pattern: str) -> list[FileEntry]:
+def glob(tree: _Listing, pattern: str, damage: list[StopcodeError] | None = None) -> list[FileEntry]:
     """Return the entries that match a pattern: `*` and `?` within one name, case does not matter.
 
     A folder below that cannot be entered because it is a link is passed over: what it leads to stands elsewhere.
+
+    Args:
+        tree: the files.
+        pattern: the pattern.
+        damage: told why more may match than can be read; then what can be read is returned.
 
     Raises:
         FormatError: the pattern looks at too many entries, or a folder is damaged.
@@ -55,10 +60,10 @@ def glob(tree: _Listing, pattern: str) -> list[FileEntry]:
         for folder in found:
             if regex is None:
                 looked_at += 1
-                entry = _within(tree, f"{folder}\\{part}")
+                entry = _within(tree, f"{folder}\\{part}", damage)
                 entries += [entry] if entry is not None else []
             else:
-                listed = _listed(tree, folder)
+                listed = _listed(tree, folder, damage)
                 looked_at += len(listed)
                 entries += [entry for entry in listed if regex.fullmatch(entry.name)]
             if looked_at > MAX_GLOB_ENTRIES:
@@ -67,15 +72,20 @@ def glob(tree: _Listing, pattern: str) -> list[FileEntry]:
     return entries
 
 
-def _within(tree: _Listing, path: str) -> FileEntry | None:
+def _within(tree: _Listing, path: str, damage: list[StopcodeError] | None) -> FileEntry | None:
     try:
         return tree.stat(path)
     except UnsupportedError:
         return None
+    except NotCollectedError as error:
+        if damage is None:
+            raise
+        damage.append(error)
+        return None
 
 
-def _listed(tree: _Listing, folder: str) -> Sequence[FileEntry]:
+def _listed(tree: _Listing, folder: str, damage: list[StopcodeError] | None) -> Sequence[FileEntry]:
     try:
-        return tree.listdir(folder or "\\")
+        return tree.listdir(folder or "\\", damage)
     except UnsupportedError:
         return ()

@@ -86,15 +86,24 @@ def require_named(path: str) -> None:
 
 
 def is_dump(path: str) -> bool:
-    """Tell whether a path is a file that begins as a kernel dump does, or an archive that holds one."""
+    """Tell whether a path is a file that begins as a kernel dump does, or an archive with one and without a Windows."""
     try:
         if not _is_at_hand(path):
             return False
         with open(path, "rb") as file:  # noqa: PTH123  # a folder raises as well, and costs nothing
             head = file.read(16)
-        return looks_like_dump(head) or (head[:2] in _ARCHIVES and _holds_dump(path))
+        if head[:2] not in _ARCHIVES:
+            return looks_like_dump(head)
+        # Collected files may have dumps among them: then there is more to tell than a dump.
+        return not _holds_windows(path) and _holds_dump(path)
     except OSError:
         return False
+
+
+def _holds_windows(path: str) -> bool:
+    from forensics.disk.collection import holds_windows
+
+    return holds_windows(Path(path))
 
 
 def _holds_dump(path: str) -> bool:

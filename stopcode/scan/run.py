@@ -126,9 +126,9 @@ def scan(
         rules = database or _built_in()
         facts = collect(Machine(image.windows, rules.wants(), diagnostics), teller.collecting)
         facts["volumes"] = image.volumes
-        if image.kind == "folder":
-            # Where collected files came from is known to whoever collected them.
-            facts["gaps"].append({"path": "/volumes", "reason": "not collected: a folder shows no volumes"})
+        if not image.volumes:
+            # Where files came from is known to whoever collected them.
+            facts["gaps"].append({"path": "/volumes", "reason": "not collected: files alone show no volumes"})
             facts["gaps"].sort(key=lambda gap: gap["path"])
         teller.judging(facts)
         return judged_report(facts, image.describe(), rules, diagnostics,

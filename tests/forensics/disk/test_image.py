@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forensics.collect import Machine, collect
+from forensics.collect import Machine, boot_config, collect
 from forensics.disk import Image, open_image
 from forensics.facts import Facts, Wants
 from parsers.bytesource import FileSource
@@ -24,6 +25,7 @@ from parsers.errors import (
     UnsupportedError,
 )
 from parsers.ntfs import NtfsVolume
+from samples.hive import Key, binary, sz, write_hive
 from tests.forensics.disk.ntfs_disks import BASIC_DATA, MIB, gpt_disk, mbr_disk, ntfs_volume, run, software, write_tree
 from tests.forensics.world import gaps, named, pe_file
 from tests.parsers.ntfs.volumes import at
@@ -42,6 +44,18 @@ def content(system: bytes | Path, build: str = "18362") -> dict[str, bytes | Pat
         f"{DRIVERS}/vmstorfl.sys": pe_file((10, 0, int(build), 1)),
         f"{DRIVERS}/Wdf01000.sys": pe_file((1, 31, int(build), 1)),
     }
+
+
+def boot_store(signature: int, offset: int) -> bytes:
+    """A store whose default entry starts the Windows at an offset of an MBR disk."""
+    root = Key(time=0)
+    loader = "{11111111-2222-3333-4444-555555555555}"
+    device = struct.pack("<16xIIII16sII16s16x", 6, 0, 0x48, 0, struct.pack("<Q8x", offset), 0, 1,
+                         struct.pack("<I12x", signature))  # fmt: skip
+    root.set("Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}\\Elements\\23000003", {"Element": sz(loader)})
+    root.set(f"Objects\\{loader}\\Elements\\21000001", {"Element": binary(device)})
+    root.set(f"Objects\\{loader}\\Elements\\22000002", {"Element": sz("\\Windows")})
+    return write_hive(root, "BCD", time=0)
 
 
 def facts_of(image: Image, diagnostics: Diagnostics) -> Facts:
@@ -101,7 +115,10 @@ def test_the_same_disk_gives_the_same_facts_in_every_container(tmp_path: Path, u
 
 @made
 @pytest.mark.realdata
-def test_a_folder_gives_the_facts_of_the_disk_that_it_was_copied_from(tmp_path: Path, unpacked: Give) -> None:
+def test_a_mounted_folder_gives_the_facts_of_its_disk(
+    tmp_path: Path, unpacked: Give, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.path.ismount", lambda _path: True)
     tree = content(unpacked("hives/win81/SYSTEM"), "9600")
     volume = ntfs_volume(tmp_path / "v.img", tree, mib=40)
     from_disk, _ = scan(volume)
@@ -114,7 +131,40 @@ def test_a_folder_gives_the_facts_of_the_disk_that_it_was_copied_from(tmp_path: 
         assert (image.kind, image.volumes) == ("folder", [])
         assert 0 < image.bytes_read < 8 * MIB
     from_disk["volumes"] = []
+    # A folder has no volume that a firmware boots from; this disk has one without a store.
+    assert from_disk["boot"].pop("bcd") == "missing"
+    for facts in (from_disk, from_folder):
+        facts["gaps"] = [gap for gap in facts["gaps"] if gap["path"][len("/boot/") :] not in boot_config.FIELDS]
     assert from_folder == from_disk
+
+
+@made
+@pytest.mark.realdata
+def test_of_two_windows_that_is_read_which_the_boot_configuration_starts(tmp_path: Path, unpacked: Give) -> None:
+    # By the state of their registries the second would be taken: its build was changed last.
+    older, newer = content(unpacked("hives/win7/SYSTEM"), "7601"), content(unpacked("hives/win10-1903/SYSTEM"))
+    start = (1 + 40) * MIB
+
+    def disk(place: Path, offset: int) -> Facts:
+        boot = {"Boot/BCD": boot_store(0x1A2B3C4D, offset)}
+        volumes = [
+            ntfs_volume(place.with_suffix(".0"), {**older, **boot}, mib=40),
+            ntfs_volume(place.with_suffix(".1"), newer, mib=40, start=start // 512),
+        ]
+        facts, said = scan(mbr_disk(place, volumes))
+        assert "disk.many-windows" in [item.code for item in said.items]
+        return facts
+
+    first = disk(tmp_path / "first.img", MIB)
+    assert (first["system"]["build"], first["boot"]["default_device"], first["boot"]["firmware"]) == (
+        7601,
+        "ok",
+        "bios",
+    )
+    second = disk(tmp_path / "second.img", start)
+    assert (second["system"]["build"], second["boot"]["default_device"]) == (18362, "ok")
+    neither = disk(tmp_path / "neither.img", 512)
+    assert (neither["system"]["build"], neither["boot"]["default_device"]) == (18362, "unknown")
 
 
 @made
