@@ -18,7 +18,20 @@ from parsers.ntfs import NtfsVolume
 from parsers.ntfs.journal import Journal, analysis, read_journal, records, replay
 from parsers.ntfs.volume import ROOT
 from tests.forensics.disk.ntfs_disks import ntfs_volume, run
-from tests.parsers.ntfs.journals import LogWriter, Raw, Step, made_dirty, metadata, opened, recovered, steps, with_log
+from tests.parsers.ntfs.journals import (
+    LogWriter,
+    Raw,
+    Step,
+    attributes,
+    entries,
+    made_dirty,
+    metadata,
+    opened,
+    recovered,
+    steps,
+    unguarded,
+    with_log,
+)
 from tests.parsers.ntfs.volumes import at, content, survey
 
 made = pytest.mark.peer("mkntfs", "ntfscp", "wimlib-imagex", "ntfsrecover")
@@ -126,6 +139,53 @@ def test_an_index_within_a_record_is_changed_as_ntfsrecover_does(
         assert data[: skip.start] + data[skip.stop :] == theirs[name][: skip.start] + theirs[name][skip.stop :], name
 
 
+def written_whole(old: bytes, new: bytes) -> dict[str, tuple[Step, ...]]:
+    """The other operations, each as one change to a volume."""
+    raw = Raw(old)
+    lcn, _ = raw.run(5, 0xA0)
+    mine, theirs = (unguarded(data[lcn * 4096 : lcn * 4096 + 4096]) for data in (old, new))
+    places = [*entries(theirs)]
+    first, end = places[3][0], places[-1][0] + len(places[-1][1])
+    bits, _ = raw.run(6, 0x80)
+    record = raw.record(64)
+    assert record is not None
+    at, data = attributes(record)[-1]
+    used = int.from_bytes(record[0x18:0x1C], "little")
+    shorter = bytearray(record[at:used])
+    shorter[0x38:0x40] = (len(data)).to_bytes(8, "little")
+    bitmap = old[bits * 4096 + 0x80 : bits * 4096 + 0x90]
+    return {
+        "bytes of a stream": (Step(0x08, 0x08, b"\xaa" * 16, bitmap, 0x68, (bits,), at=0x80),),
+        "an index block": (
+            Step(0, 0, bytes(0x500)),
+            Step(0x08, 0, bytes(theirs[:end]), b"", 0x40, (lcn,), size=8),
+        ),
+        "the end of an index block": (
+            Step(0x10, 0x10, bytes(theirs[first:end]), bytes(mine[first:end]), 0x40, (lcn,), within=first, size=8),
+        ),
+        "the end of a record": (
+            Step(0x04, 0x04, bytes(shorter), bytes(record[at:used]), lcns=(raw.mft // 4096 + 16,), at=at, vcn=16),
+        ),
+    }
+
+
+@made
+@pytest.mark.parametrize("what", ["bytes of a stream", "an index block", "the end of an index block",
+                                  "the end of a record"])  # fmt: skip
+def test_what_is_written_as_a_whole_is_what_ntfsrecover_writes(
+    volumes: dict[str, bytes], tmp_path: Path, what: str
+) -> None:
+    old = volumes["old"]
+    dirty = made_dirty(old, old, extra=written_whole(old, volumes["replaced"])[what])
+    journal = journal_of(dirty)
+    assert (journal.state, journal.problem) == ("replayed", "")
+    place = tmp_path / "dirty.img"
+    place.write_bytes(dirty)
+    ours = metadata(bytes_of(journal), Raw(old))
+    assert ours == metadata(recovered(place), Raw(old))
+    assert ours != metadata(old, Raw(old))
+
+
 CASES = {
     "a driver and a hive grow": ("old", "replaced"),
     "they shrink again": ("replaced", "old"),
@@ -219,7 +279,7 @@ def test_an_operation_that_nobody_proved_leaves_its_file_doubtful_and_the_others
     raw = Raw(volumes["old"])
     # Record 66 is other.txt; 0x23 is an operation whose meaning is not known.
     unknown = Step(0x23, 0, b"12345678", lcns=(raw.mft // 4096 + 16,), block=4, vcn=16)
-    for step in (unknown, Step(0x04, 0, b"\xff\xff\xff\xff\0\0\0\0", lcns=unknown.lcns, at=0x38, block=4, vcn=16)):
+    for step in (unknown, Step(0x25, 0, bytes(16), lcns=unknown.lcns, at=0x3E0, block=4, vcn=16)):
         journal = journal_of(made_dirty(volumes["old"], volumes["old"], extra=(step,)))
         assert journal.state == "not replayed"
         ntfs = NtfsVolume(journal.source)
