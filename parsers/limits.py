@@ -39,6 +39,8 @@ __all__ = [
     "MAX_EVENT_LOG",
     "MAX_EVENT_TEXT",
     "MAX_EXTENDED_PARTITIONS",
+    "MAX_FAT_CHAIN",
+    "MAX_FAT_FOLDER",
     "MAX_FILES_OF_GLOB",
     "MAX_FOLDERS_KEPT",
     "MAX_FOLDER_ENTRIES",
@@ -234,6 +236,10 @@ MAX_ARCHIVE_DEPTH = 64
 MAX_ARCHIVE_DIRECTORY = 32 << 20
 #: Bytes that are unpacked of one archive with collected files, all together.
 MAX_ARCHIVE_UNPACKED = 16 << 30
+#: Clusters of one file of a FAT volume that are followed.
+MAX_FAT_CHAIN = 1 << 20
+#: Bytes of one folder of a FAT volume (the format allows no more).
+MAX_FAT_FOLDER = 2 << 20
 #: Bytes of a collector's list of what it uploaded.
 MAX_COLLECTION_LIST = 16 << 20
 #: Folders that are looked into for a Windows folder among collected files.

@@ -16,6 +16,7 @@ from forensics.disk.collection import (
     open_archive,
     open_folder,
 )
+from forensics.disk.fat import FatFiles
 from forensics.disk.files import NtfsFiles
 from forensics.disk.find import Candidate, best, candidates
 from forensics.disk.folder import FolderFiles
@@ -204,7 +205,12 @@ def _collected_on(path: str, container: Container, volumes: list[Volume], diagno
     return None
 
 
-def _files_of(volume: Volume) -> NtfsFiles | None:
+def _files_of(volume: Volume) -> NtfsFiles | FatFiles | None:
+    if volume.ntfs is None and volume.kind.startswith("FAT"):
+        try:
+            return FatFiles(volume.source)
+        except StopcodeError as error:
+            volume.problem = error.message
     return NtfsFiles(volume.ntfs) if volume.ntfs is not None else None
 
 
