@@ -63,7 +63,8 @@ def _tell(journal: Journal, before: NtfsVolume, after: NtfsVolume, where: str, d
     changed = sorted(journal.records_touched - set(doubtful))
     text = (
         f"The journal of {where} (version {journal.version}, {journal.records} records behind its checkpoint) "
-        f"was not replayed; replayed in memory: {len(changed)} file records, {len(journal.folders_touched)} folders"
+        f"was not replayed before it was copied; that was done in memory: {len(changed)} file records, "
+        f"{len(journal.folders_touched)} folders"
     )
     if journal.state == "replayed":
         diagnostics.info("ntfs.journal-replayed", text, hint=_HINT)

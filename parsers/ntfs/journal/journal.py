@@ -70,7 +70,7 @@ class Journal:
         open: whether the volume was not dismounted.
         version: of the log, "1.1"; "" where it was emptied or cannot be read.
         records: records behind the checkpoint.
-        undone: transactions under way that would have to be undone.
+        undone: transactions under way that would have to be undone; what they change is doubtful.
         touched: what its changes touch, places that hold them already left out.
         source: the volume to read from: as it is, or replayed.
         content: data within file records that changed and that no journal holds: number of the record, name.
