@@ -58,16 +58,15 @@ def open_qcow2(source: FileSource, path: Path, opening: Opening, opener: Opener)
     Raises:
         FormatError: bytes that contradict the format.
         MissingParentError: its backing file is in none of the folders, or its data file not beside it.
-        UnsupportedError: encrypted, zstd-compressed, or with extended L2 entries.
+        UnsupportedError: encrypted, compressed with neither zlib nor zstd, or with extended L2 entries.
 
     """
     data = source.read_at(0, 0x69)
     header = _HEADER.parse(data.ljust(0x69, b"\0"))
     features = header.incompatible_features if header.version >= 3 else 0
     _check(header.version, header.cluster_bits, header.crypt_method, features, path)
-    zstd = features & _COMPRESSION and header.header_length > 0x68 and header.compression_type != b"\0"
-    if zstd:
-        raise UnsupportedError(f"{path.name} is compressed with zstd, which stopcode does not unpack", hint=_CONVERT)
+    if features & _COMPRESSION and header.header_length > 0x68 and header.compression_type > b"\1":
+        raise UnsupportedError(f"{path.name} is compressed in a way that stopcode does not unpack", hint=_CONVERT)
     cluster = 1 << header.cluster_bits
     if header.l1_size * 8 > source.size or header.l1_table_offset + header.l1_size * 8 > source.size:
         raise FormatError("QCOW2", "the cluster table lies beyond the end of the file", found=header.l1_size)

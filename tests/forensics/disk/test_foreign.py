@@ -231,6 +231,18 @@ def test_a_raw_backing_file_whose_guest_wrote_a_header_into_it_stays_raw(tmp_pat
 
 
 @pytest.mark.peer("qemu-img")
+def test_clusters_packed_with_zstd_read_as_qemu_wrote_them(tmp_path: Path) -> None:
+    path = converted(tmp_path, DISK, "d.qcow2", "qcow2", "-c", "-o", "compression_type=zstd")
+    assert path.read_bytes()[0x68] == 1
+    assert whole(path) == DISK
+    unknown = bytearray(path.read_bytes())
+    unknown[0x68] = 2
+    path.write_bytes(unknown)
+    with pytest.raises(UnsupportedError, match="compressed"):
+        opened(path)
+
+
+@pytest.mark.peer("qemu-img")
 def test_an_external_data_file_is_found_beside_the_image(tmp_path: Path) -> None:
     path = converted(tmp_path, DISK, "top.qcow2", "qcow2", "-o", f"data_file={tmp_path / 'data.bin'}")
     assert whole(path) == DISK
@@ -244,7 +256,6 @@ def test_an_external_data_file_is_found_beside_the_image(tmp_path: Path) -> None
     ("options", "says"),
     [
         (("-o", "extended_l2=on,cluster_size=128k"), "features"),
-        (("-c", "-o", "compression_type=zstd"), "zstd"),
     ],
 )
 def test_kinds_that_would_be_read_wrong_are_refused_with_a_way_out(
