@@ -208,7 +208,9 @@ def _component_store(machine: Machine, facts: Facts) -> None:
     """Tell which marks of an unfinished transaction the root of COMPONENTS holds, neither 0 nor empty."""
     boot = facts["boot"]
     try:
-        # Not by the machine: this hive is often not collected, and nothing else needs it.
+        if machine.windows.files.stat(f"{machine.root}\\System32\\config\\COMPONENTS") is None:
+            return
+        # Not by the machine: nothing else needs this hive, so that its loss is a gap and no more.
         values = list(machine.windows.hive("COMPONENTS").root.values())
         marks = sorted(value.name for value in values if value.name.lower() in _MARKS and any(value.data))
     except StopcodeError as error:

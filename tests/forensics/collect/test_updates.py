@@ -125,19 +125,22 @@ def test_without_software_updates_are_unknown_and_file_renames_are_not() -> None
     assert facts["boot"]["pending_operations"] == 0
 
 
+COMPONENTS = "\\Windows\\System32\\config\\COMPONENTS"
+
+
 def test_marks_of_an_unfinished_transaction_are_told_and_settled_ones_are_not() -> None:
-    root = {
-        "ExecutionState": 0,
-        "PendingXmlIdentifier": b"\x01\x02",
-        "StoreDirty": 1,
-        "NextQueueEntryIndex": b"",
-        "x": 1,
-    }
-    facts, _ = scan(components={"": root})
+    root: dict[str, Data] = {"ExecutionState": 0, "PendingXmlIdentifier": b"\1\2", "StoreDirty": 1, "x": 1}
+    facts, _ = scan(components={"": {**root, "NextQueueEntryIndex": b""}}, files={COMPONENTS: b""})
     assert facts["boot"]["component_marks"] == ["PendingXmlIdentifier", "StoreDirty"]
 
 
-def test_a_missing_components_hive_is_a_gap_and_no_error() -> None:
+def test_a_machine_without_the_components_hive_has_no_marks_and_no_gap() -> None:
     facts, diagnostics = scan()
-    assert "/boot/component_marks" in gaps(facts)
+    assert "component_marks" not in facts["boot"]
+    assert "/boot/component_marks" not in gaps(facts)
     assert "hive.unreadable" not in [item.code for item in diagnostics.items]
+
+
+def test_a_components_hive_that_cannot_be_read_is_a_gap() -> None:
+    facts, _ = scan(files={COMPONENTS: b""})
+    assert "/boot/component_marks" in gaps(facts)
