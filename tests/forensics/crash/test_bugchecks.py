@@ -146,3 +146,15 @@ def test_status_names_are_those_of_the_public_header() -> None:
 def test_a_status_is_described_by_its_low_half() -> None:
     assert describe_status(0xFFFFFFFFC000001D).startswith("0xc000001d STATUS_ILLEGAL_INSTRUCTION")
     assert describe_status(0xC0FFEE00) == "0xc0ffee00"
+
+
+def test_no_text_of_these_tables_is_cut_off_inside_its_sentence() -> None:
+    # 0x10E: some causes ended in "attempt to"; 0x1A: one in "beca"; 0xC9: many in "Param 2 -".
+    for code in (0x1A, 0xC9, 0x10E, 0x139):
+        for table in describe(code).subcodes.values():
+            for value, text in table.items():
+                assert not text.endswith(
+                    (" attempt to", " trying to", " will", " beca", " Param", " Parameter", "-", " 2")
+                ), (code, value)
+                assert "Param 2" not in text, (code, value)
+    assert "virtual function table" in describe(0x139, (1,)).case
