@@ -16,8 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from forensics.crash.access import Access, Instruction
 from forensics.crash.context import CrashContext
-from forensics.crash.decode import Access, Instruction, decode
+from forensics.crash.decode import decode
 from forensics.crash.evidence import Evidence
 from forensics.crash.fit_bits import FlippedPointer, flipped_pointer, is_canonical, page_table_words
 from forensics.crash.fit_pointer import pointer_misfit
@@ -32,15 +33,6 @@ _MASK = (1 << 64) - 1
 #: Longest instruction: a fetch may fail anywhere in it.
 _FETCH = 15
 _DIVIDE_BY_ZERO = 0xC0000094
-#: Vector moves that demand alignment (the legacy forms of other vector instructions do too).
-_ALIGNED = frozenset({"movaps", "movapd", "movdqa", "movntps", "movntpd", "movntdq", "vmovaps", "vmovapd", "vmovdqa"})
-#: Instructions that neither touch memory by themselves nor can be refused by protection.
-_HARMLESS = frozenset({
-    "mov", "movzx", "movsx", "movsxd", "lea", "add", "sub", "adc", "sbb", "and", "or", "xor", "not", "neg", "cmp",
-    "test", "inc", "dec", "shl", "shr", "sar", "rol", "ror", "nop", "imul", "cdq", "cqo", "cdqe", "bswap", "bsf", "bsr",
-    "xorps", "pxor", "movaps", "movups", "movdqa", "movdqu", "je", "jne", "jb", "jae", "ja", "jbe", "jl", "jge", "jg",
-    "jle", "js", "jns",
-})  # fmt: skip
 
 Sure = Literal["medium", "low"]
 
@@ -210,11 +202,9 @@ def _hold_protection(evidence: Evidence, fit: Fit, instruction: Instruction) -> 
         return
     if not instruction.known:
         return
-    if instruction.name in _ALIGNED and any(
-        (access.address or 0) % min(access.size, 64) for access in instruction.accesses
-    ):
+    if any((access.address or 0) % instruction.aligned for access in instruction.accesses):
         fit.agrees.append(f"{instruction.text} demands an aligned address and has none: a general protection fault")
-    elif not instruction.accesses and instruction.name in _HARMLESS:
+    elif not instruction.accesses and instruction.harmless:
         _contradict(
             fit, f"a general protection fault was reported, and {instruction.text} can cause none", "medium", None
         )

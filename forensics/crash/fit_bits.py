@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from forensics.crash.decode import Access
+from forensics.crash.access import Access
 from forensics.crash.evidence import Evidence
 from forensics.crash.hardware import one_bit
 from parsers.dump.memory import NOT_PRESENT, PAGED_OUT

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from forensics.crash.decode import decoder
+from forensics.crash.decode_x86 import decoder_x86
 from forensics.crash.evidence import Evidence
 from parsers.dump.cpuid import has_feature
 from parsers.errors import StopcodeError
@@ -61,7 +61,7 @@ def judge_illegal(evidence: Evidence, address: int) -> IllegalInstruction:
     data = evidence.code_bytes(address, 15)
     if not data:
         return IllegalInstruction("absent", "", b"")
-    found = next(decoder().disasm(data, address, 1), None)
+    found = next(decoder_x86().disasm(data, address, 1), None)
     if found is None:
         return IllegalInstruction("invalid" if len(data) == 15 else "absent", "", data[:8])
     text = f"{found.mnemonic} {found.op_str}".strip()
