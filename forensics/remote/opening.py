@@ -1,0 +1,45 @@
+"""Open what an address names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forensics.remote.address import CLOUDS, shown_address
+from parsers.diagnostics import Diagnostics
+
+if TYPE_CHECKING:
+    from forensics.remote.blocks import RemoteFile
+    from forensics.remote.ranges import RangeSource
+
+__all__ = ["open_remote"]
+
+
+def open_remote(
+    address: str, diagnostics: Diagnostics, *, allow_redirects: bool = False, allow_private: bool = False
+) -> RemoteFile:
+    """Open a remote file.
+
+    Args:
+        address: `https://…`, `http://…`, `az://…`, `s3://…` or `gs://…`.
+        diagnostics: told when nothing more can be read of it.
+        allow_redirects: whether a redirect may lead to another host.
+        allow_private: whether hosts of private networks may be connected to.
+
+    Raises:
+        OpenError: nothing can be read there.
+        UnsupportedError: the server gives no ranges, or the extra `remote` is not installed.
+
+    """
+    # Imported here: an image on this machine needs nothing of it.
+    from forensics.remote.blocks import RemoteFile
+
+    source: RangeSource
+    if address.partition("://")[0].lower() in CLOUDS:
+        from forensics.remote.cloud import CloudSource
+
+        source = CloudSource(address)
+    else:
+        from forensics.remote.http import HttpSource
+
+        source = HttpSource(address, allow_redirects=allow_redirects, allow_private=allow_private)
+    return RemoteFile(source, shown_address(address), diagnostics)
