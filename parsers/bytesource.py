@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import BinaryIO, Protocol, Self, runtime_checkable
 
 from parsers.errors import ReadError, TruncatedError
 
-__all__ = ["ByteSource", "BytesSource", "FileSource", "StreamSource", "WindowSource", "read_exact"]
+__all__ = ["ByteSource", "BytesSource", "FileSource", "ImageFile", "StreamSource", "WindowSource", "read_exact"]
 
 
 @runtime_checkable
@@ -37,6 +37,34 @@ class ByteSource(Protocol):
 
         """
         ...
+
+
+class ImageFile(ByteSource, Protocol):
+    """One of the files of an image, on this machine or elsewhere: what is read of it is counted.
+
+    Attributes:
+        bytes_read: bytes read so far.
+        requests: reads, or requests to a server, so far.
+
+    """
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read so far."""
+        ...
+
+    @property
+    def requests(self) -> int:
+        """Reads so far."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
 
 
 class BytesSource:
@@ -112,7 +140,7 @@ class FileSource:
         """Close the file."""
         self._file.close()
 
-    def __enter__(self) -> FileSource:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from forensics.disk.opening import Layer, Opener, Opening
 from forensics.disk.parents import find_by_identity
-from parsers.bytesource import FileSource
+from parsers.bytesource import ImageFile
 from parsers.diagnostics import Diagnostics
 from parsers.disk.vhd import SECTOR, Vhd, read_unique_id
 from parsers.disk.vhdx import Vhdx, read_data_write_guid
@@ -16,7 +16,7 @@ from parsers.errors import FormatError
 __all__ = ["open_vhd", "open_vhdx"]
 
 
-def open_vhd(source: FileSource, path: Path, opening: Opening, opener: Opener) -> Layer:
+def open_vhd(source: ImageFile, path: Path, opening: Opening, opener: Opener) -> Layer:
     """Open a VHD and its parents.
 
     Raises:
@@ -34,7 +34,7 @@ def open_vhd(source: FileSource, path: Path, opening: Opening, opener: Opener) -
     if disk.kind == "differencing":
         wanted = disk.parent_id
 
-        def is_parent(candidate: FileSource) -> bool:
+        def is_parent(candidate: ImageFile) -> bool:
             return read_unique_id(candidate) == wanted
 
         # An id of zeros is no identity: nothing but the name speaks for a parent then.
@@ -46,7 +46,7 @@ def open_vhd(source: FileSource, path: Path, opening: Opening, opener: Opener) -
     return layer
 
 
-def open_vhdx(source: FileSource, path: Path, opening: Opening, opener: Opener) -> Layer:
+def open_vhdx(source: ImageFile, path: Path, opening: Opening, opener: Opener) -> Layer:
     """Open a VHDX and its parents.
 
     Raises:
@@ -64,7 +64,7 @@ def open_vhdx(source: FileSource, path: Path, opening: Opening, opener: Opener) 
         if not linkage:
             raise FormatError("VHDX", f"{path.name} does not say which disk its parent is")
 
-        def is_parent(candidate: FileSource) -> bool:
+        def is_parent(candidate: ImageFile) -> bool:
             return read_data_write_guid(candidate) in linkage
 
         suffixes = (".vhdx", ".avhdx")

@@ -7,9 +7,10 @@ file is met.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forensics.disk.cache import CachedSource
 from forensics.disk.chain import open_vhd, open_vhdx
@@ -18,9 +19,14 @@ from forensics.disk.opening import Layer, Opening
 from forensics.disk.options import ImageOptions
 from forensics.disk.recognise import recognise
 from forensics.disk.split import joined, open_parts
-from parsers.bytesource import ByteSource, FileSource
+from forensics.remote.address import is_address
+from forensics.remote.opening import open_remote
+from parsers.bytesource import ByteSource, ImageFile
 from parsers.diagnostics import Diagnostics
 from parsers.errors import ReadError
+
+if TYPE_CHECKING:
+    from forensics.remote.blocks import RemoteFile
 
 __all__ = ["Container", "open_container"]
 
@@ -29,7 +35,7 @@ class Container:
     """One disk image, open.
 
     Attributes:
-        source: the virtual disk, behind a block cache.
+        source: the virtual disk, over or behind a block cache.
         kind: "VHD", "VHDX", "VMDK", "QCOW2", "VDI", "E01" or "raw".
         size: bytes of the virtual disk.
         sector_size: bytes of a logical sector: partition tables and boot sectors count in it.
@@ -39,11 +45,13 @@ class Container:
     """
 
     def __init__(self, layer: Layer, opening: Opening) -> None:
-        self.source: ByteSource = CachedSource(layer.source)
+        # A remote file has a cache of its own, below the container; one is enough.
+        self.source: ByteSource = layer.source if opening.remote is not None else CachedSource(layer.source)
+        self._remote = opening.remote
         self.kind = layer.kind
         self.size = layer.source.size
         self.sector_size = layer.sector_size
-        self.files: list[FileSource] = opening.files
+        self.files: list[ImageFile] = opening.files
         self.details: dict[str, Any] = dict(layer.details)
         if layer.subtype:
             self.details["subtype"] = layer.subtype
@@ -61,6 +69,16 @@ class Container:
         """Reads of the host files so far."""
         return sum(file.requests for file in self.files)
 
+    def ahead(self, readings: Iterable[Callable[[], object]]) -> None:
+        """Fetch together what readings of the disk need, where a read is a journey; a local disk needs no such thing.
+
+        Args:
+            readings: will be made soon; whatever they give or raise now is thrown away.
+
+        """
+        if self._remote is not None:
+            self._remote.ahead(readings)
+
     def close(self) -> None:
         """Close the host files."""
         self._opening.close()
@@ -74,11 +92,14 @@ class Container:
         self.close()
 
 
-def open_container(path: Path, diagnostics: Diagnostics, options: ImageOptions | None = None) -> Container:
+def open_container(
+    path: str | Path | RemoteFile, diagnostics: Diagnostics, options: ImageOptions | None = None
+) -> Container:
     """Open a disk image.
 
     Args:
-        path: its file; of a split image its first part, of a chain its youngest child.
+        path: its file, or its address; of a split image its first part, of a chain its youngest child. A remote file
+            may be given opened, and is closed with the container.
         diagnostics: takes what was doubtful, damaged or worked around.
         options: what the user gives beside the name.
 
@@ -93,12 +114,26 @@ def open_container(path: Path, diagnostics: Diagnostics, options: ImageOptions |
     """
     opening = Opening(diagnostics, options or ImageOptions())
     try:
-        layer = open_layer(Path(path), opening)
+        layer = open_layer(_located(path, opening), opening)
         _check_claims(layer, diagnostics)
         return Container(layer, opening)
     except BaseException:
         opening.close()
         raise
+
+
+def _located(path: str | Path | RemoteFile, opening: Opening) -> Path:
+    """Return what stands for an image's file from here on."""
+    if isinstance(path, Path) or (isinstance(path, str) and not is_address(path)):
+        return Path(path)
+    options = opening.options
+    if isinstance(path, str):
+        path = open_remote(
+            path, opening.diagnostics, allow_redirects=options.allow_redirects, allow_private=options.allow_private
+        )
+    place = Path(path.shown)
+    opening.take_over(path, place)
+    return place
 
 
 def open_layer(path: Path, opening: Opening, *, kind: str = "") -> Layer:
@@ -118,7 +153,7 @@ def open_layer(path: Path, opening: Opening, *, kind: str = "") -> Layer:
     return layer
 
 
-def _open_kind(kind: str, source: FileSource, path: Path, opening: Opening) -> Layer:
+def _open_kind(kind: str, source: ImageFile, path: Path, opening: Opening) -> Layer:
     # Readers of other formats, and dissect behind them, are imported when a file of their kind is met.
     if kind == "VHD":
         return open_vhd(source, path, opening, open_layer)
@@ -143,7 +178,7 @@ def _open_kind(kind: str, source: FileSource, path: Path, opening: Opening) -> L
     return _open_raw(source, path, opening)
 
 
-def _open_raw(source: FileSource, path: Path, opening: Opening) -> Layer:
+def _open_raw(source: ImageFile, path: Path, opening: Opening) -> Layer:
     parts = open_parts(source, path, opening)
     layer = Layer(joined(parts), "raw", path, "", sector_size_of(source))
     if len(parts) > 1:

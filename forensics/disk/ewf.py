@@ -16,7 +16,7 @@ from construct import Bytes, Int16ul, Int32ul, Int64ul, Padding, Struct
 
 from forensics.disk.foreign import ForeignSource, SourceFile, as_ours
 from forensics.disk.opening import Layer, Opening, beside
-from parsers.bytesource import FileSource, read_exact
+from parsers.bytesource import ImageFile, read_exact
 from parsers.errors import FormatError, MissingParentError, ReadError
 from parsers.limits import MAX_DISK_PARTS
 
@@ -60,7 +60,7 @@ def segment_suffix(first: str, number: int) -> str:
     return "." + (suffix if letter.isupper() else suffix.lower())
 
 
-def open_ewf(source: FileSource, path: Path, opening: Opening) -> Layer:
+def open_ewf(source: ImageFile, path: Path, opening: Opening) -> Layer:
     """Open an E01 by any of its segments.
 
     Raises:
@@ -96,7 +96,7 @@ def open_ewf(source: FileSource, path: Path, opening: Opening) -> Layer:
     return layer
 
 
-def _segments(source: FileSource, path: Path, opening: Opening) -> list[FileSource]:
+def _segments(source: ImageFile, path: Path, opening: Opening) -> list[ImageFile]:
     """Return all segments in order, each of them checked.
 
     Raises:
@@ -104,7 +104,7 @@ def _segments(source: FileSource, path: Path, opening: Opening) -> list[FileSour
 
     """
     number = 1
-    files: list[FileSource] = []
+    files: list[ImageFile] = []
     while number <= MAX_DISK_PARTS:
         name = path.with_suffix(segment_suffix(path.suffix, number)).name
         if name == path.name:
@@ -129,11 +129,11 @@ def _segments(source: FileSource, path: Path, opening: Opening) -> list[FileSour
     raise FormatError("E01", "too many segments", expected=f"at most {MAX_DISK_PARTS}")
 
 
-def _number(file: FileSource) -> int:
+def _number(file: ImageFile) -> int:
     return int(_FILE_HEADER.parse(read_exact(file, 0, 13, format="E01")).segment_number)
 
 
-def _last_section(file: FileSource) -> bytes:
+def _last_section(file: ImageFile) -> bytes:
     """Walk the sections of a segment and return the type of the last one.
 
     Raises:

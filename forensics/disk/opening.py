@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from forensics.disk.options import ImageOptions
-from parsers.bytesource import ByteSource, FileSource
+from parsers.bytesource import ByteSource, FileSource, ImageFile
 from parsers.diagnostics import Diagnostics
 from parsers.errors import FormatError, InputNotFoundError, NotADiskError, OpenError
 from parsers.limits import MAX_DISK_CHAIN
+
+if TYPE_CHECKING:
+    from forensics.remote.blocks import RemoteFile
 
 __all__ = ["Layer", "Opener", "Opening", "base_name", "beside", "files_in", "named_in"]
 
@@ -51,16 +54,31 @@ class Opening:
 
     Attributes:
         files: every file opened so far; all are closed with the image.
+        remote: the one of them that lies elsewhere; None when all are on this machine.
 
     """
 
     def __init__(self, diagnostics: Diagnostics, options: ImageOptions | None = None) -> None:
         self.diagnostics = diagnostics
         self.options = options or ImageOptions()
-        self.files: list[FileSource] = []
+        self.files: list[ImageFile] = []
+        self.remote: RemoteFile | None = None
+        self._elsewhere: dict[Path, RemoteFile] = {}
         self._chain: list[tuple[int, int]] = []
 
-    def file(self, path: Path) -> FileSource:
+    def take_over(self, file: RemoteFile, path: Path) -> None:
+        """Take a file that lies elsewhere, opened by whoever can; it is closed with the image.
+
+        Args:
+            file: the file.
+            path: stands for it from now on; no file of this machine has it.
+
+        """
+        self.files.append(file)
+        self.remote = file
+        self._elsewhere[path] = file
+
+    def file(self, path: Path) -> ImageFile:
         """Open a file for reading.
 
         Raises:
@@ -69,6 +87,8 @@ class Opening:
             OpenError: it may not be read.
 
         """
+        if path in self._elsewhere:
+            return self._elsewhere[path]
         with _told(path):
             mode = path.stat().st_mode
             if stat.S_ISDIR(mode):
@@ -93,9 +113,12 @@ class Opening:
             FormatError: the chain runs into itself or is too long.
 
         """
-        with _told(path):
-            entry = path.stat()
-        identity = (entry.st_dev, entry.st_ino)
+        if path in self._elsewhere:
+            identity = (-1, id(self._elsewhere[path]))
+        else:
+            with _told(path):
+                entry = path.stat()
+            identity = (entry.st_dev, entry.st_ino)
         if identity in self._chain:
             raise FormatError("disk chain", f"{path.name} is its own parent")
         if len(self._chain) >= MAX_DISK_CHAIN:
@@ -139,6 +162,12 @@ class Opener(Protocol):
         ...
 
 
+def _is_elsewhere(folder: Path) -> bool:
+    """Tell whether a folder is that of an address, which no folder of this machine may pass for."""
+    first = folder.parts[0] if folder.parts else ""
+    return len(first) > 2 and first.endswith(":")
+
+
 def base_name(name: str) -> str:
     """Return the last part of a path of Windows, of Unix or of a URL; "" when it could lead out of a folder."""
     last = PurePosixPath(name.replace("\\", "/")).name
@@ -153,7 +182,7 @@ def named_in(folder: Path, name: str) -> Path | None:
     if not name:
         return None
     exact = folder / name
-    if _is_file(exact):
+    if not _is_elsewhere(folder) and _is_file(exact):
         return exact
     wanted = name.casefold()
     return next((entry for entry in files_in(folder) if entry.name.casefold() == wanted), None)
@@ -165,7 +194,9 @@ def beside(path: Path, name: str) -> Path | None:
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder, in the order of their names."""
+    """Yield the files in a folder, in the order of their names; what lies beside a remote file is not known."""
+    if _is_elsewhere(folder):
+        return
     try:
         entries = sorted(folder.iterdir())
     except OSError:

@@ -14,7 +14,12 @@ class ImageOptions:
 
     Attributes:
         parents: folders in which parents of differencing disks are looked for, after the child's own.
+        allow_redirects: whether the server of a remote image may send on to another host.
+        allow_private: whether a remote image may lie on a host of a private network that its address does not name
+            literally.
 
     """
 
     parents: tuple[Path, ...] = ()
+    allow_redirects: bool = False
+    allow_private: bool = False

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from forensics.disk.opening import Opening, base_name, files_in, named_in
-from parsers.bytesource import FileSource
+from parsers.bytesource import ImageFile
 from parsers.errors import MissingParentError, StopcodeError
 from parsers.limits import MAX_PARENT_CANDIDATES
 
@@ -105,7 +105,7 @@ def others(child: Path, suffixes: Iterable[str], opening: Opening) -> Iterator[P
 def find_by_identity(
     child: Path,
     names: Sequence[str],
-    is_parent: Callable[[FileSource], bool],
+    is_parent: Callable[[ImageFile], bool],
     suffixes: Iterable[str],
     identity: str,
     opening: Opening,
@@ -169,7 +169,7 @@ def missing(what: str, child: Path, opening: Opening, *, instead: str = "merge t
     )
 
 
-def _matches(path: Path, is_parent: Callable[[FileSource], bool], opening: Opening) -> bool:
+def _matches(path: Path, is_parent: Callable[[ImageFile], bool], opening: Opening) -> bool:
     try:
         with opening.file(path) as source:
             return is_parent(source)

@@ -14,7 +14,7 @@ from construct import Bytes, Container, Int32ub, Int64ub, Struct
 from forensics.disk.foreign import ForeignSource, SourceFile, as_ours
 from forensics.disk.opening import Layer, Opener, Opening, base_name, beside
 from forensics.disk.parents import called, missing, named
-from parsers.bytesource import ByteSource, FileSource, StreamSource, read_exact
+from parsers.bytesource import ByteSource, ImageFile, StreamSource, read_exact
 from parsers.disk.reading import PaddedSource
 from parsers.disk.table import numbers
 from parsers.errors import FormatError, MissingParentError, UnsupportedError
@@ -52,7 +52,7 @@ _MAX_EXTENSIONS = 64
 _CONVERT = "convert it with qemu-img convert -O raw and scan that"
 
 
-def open_qcow2(source: FileSource, path: Path, opening: Opening, opener: Opener) -> Layer:
+def open_qcow2(source: ImageFile, path: Path, opening: Opening, opener: Opener) -> Layer:
     """Open a QCOW2 and its backing files.
 
     Raises:
@@ -170,7 +170,7 @@ def _open_backing(
     return opener(found, opening, kind=kinds.get(format, ""))
 
 
-def _data_file(name: bytes, path: Path, opening: Opening) -> FileSource:
+def _data_file(name: bytes, path: Path, opening: Opening) -> ImageFile:
     text = name.decode("utf-8", "replace")
     found = beside(path, text)
     if found is None:

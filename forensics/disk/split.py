@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from forensics.disk.opening import Opening, beside
-from parsers.bytesource import ByteSource, FileSource
+from parsers.bytesource import ByteSource, ImageFile
 from parsers.disk.reading import ConcatSource
 from parsers.errors import FormatError
 from parsers.limits import MAX_DISK_PARTS
@@ -14,7 +14,7 @@ from parsers.limits import MAX_DISK_PARTS
 __all__ = ["joined", "open_parts"]
 
 
-def open_parts(source: FileSource, path: Path, opening: Opening) -> list[ByteSource]:
+def open_parts(source: ImageFile, path: Path, opening: Opening) -> list[ByteSource]:
     """Return the parts of a raw disk whose first part is `path`: only that one where its name is no first part's.
 
     Raises:

@@ -15,7 +15,7 @@ from construct import Bytes, Container, Int32ul, Int64ul, Padding, Struct
 from forensics.disk.foreign import ForeignSource, SourceFile, as_ours
 from forensics.disk.opening import Layer, Opener, Opening
 from forensics.disk.parents import missing, others
-from parsers.bytesource import FileSource, StreamSource, read_exact
+from parsers.bytesource import ImageFile, StreamSource, read_exact
 from parsers.disk.reading import PaddedSource
 from parsers.disk.table import numbers
 from parsers.errors import FormatError, MissingParentError, StopcodeError, UnsupportedError
@@ -52,7 +52,7 @@ _ZERO_BLOCK = 0xFFFFFFFE
 _PIECE = 0x4000
 
 
-def open_vdi(source: FileSource, path: Path, opening: Opening, opener: Opener) -> Layer:
+def open_vdi(source: ImageFile, path: Path, opening: Opening, opener: Opener) -> Layer:
     """Open a VDI and its parents.
 
     Raises:
@@ -83,11 +83,11 @@ def open_vdi(source: FileSource, path: Path, opening: Opening, opener: Opener) -
     return layer
 
 
-def _header(source: FileSource) -> Container[Any]:
+def _header(source: ImageFile) -> Container[Any]:
     return _HEADER.parse(read_exact(source, 0, _HEADER_SIZE, format="VDI"))
 
 
-def _check_blocks(source: FileSource, header: Container[Any], path: Path, opening: Opening) -> None:
+def _check_blocks(source: ImageFile, header: Container[Any], path: Path, opening: Opening) -> None:
     table = numbers(read_exact(source, header.table_offset, header.blocks * 4, format="VDI"), 4, "little")
     stored = [entry for entry in table if entry < _ZERO_BLOCK]
     ends = header.data_offset + (max(stored) + 1) * header.block_size if stored else 0
@@ -126,7 +126,7 @@ def _find_parent(header: Container[Any], path: Path, opening: Opening) -> Path:
     raise missing(f"{path.name} is a differencing disk, and its parent {{{identity}}}", path, opening)
 
 
-def _open_disk(source: FileSource, header: Container[Any], parent: Layer | None) -> ForeignSource:
+def _open_disk(source: ImageFile, header: Container[Any], parent: Layer | None) -> ForeignSource:
     from dissect.hypervisor.disk.vdi import VDI
 
     file = SourceFile(source)

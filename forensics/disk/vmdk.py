@@ -15,7 +15,7 @@ from typing import Any
 from forensics.disk.foreign import ForeignSource, SourceFile, as_ours
 from forensics.disk.opening import Layer, Opener, Opening, base_name, beside
 from forensics.disk.parents import called, missing, named
-from parsers.bytesource import ByteSource, FileSource
+from parsers.bytesource import ByteSource, ImageFile
 from parsers.disk.reading import ConcatSource, ExtentSource, ZeroSource, read_padded
 from parsers.disk.table import numbers
 from parsers.errors import (
@@ -53,7 +53,7 @@ class _ParentSectors:
         return read_padded(self._source, sector * _SECTOR, count * _SECTOR)
 
 
-def open_vmdk(source: FileSource, path: Path, opening: Opening, opener: Opener) -> Layer:
+def open_vmdk(source: ImageFile, path: Path, opening: Opening, opener: Opener) -> Layer:
     """Open a VMDK: a descriptor with its extents, or one sparse file.
 
     Raises:
@@ -83,7 +83,7 @@ def open_vmdk(source: FileSource, path: Path, opening: Opening, opener: Opener) 
     return layer
 
 
-def _descriptor(source: FileSource) -> tuple[Any, Any]:
+def _descriptor(source: ImageFile) -> tuple[Any, Any]:
     """Return a VMDK's descriptor, and the header of the sparse extent that holds it, or None where it is a file."""
     if source.read_at(0, len(_DESCRIPTOR_MAGIC)) == _DESCRIPTOR_MAGIC:
         if source.size > _MAX_DESCRIPTOR:
@@ -230,7 +230,7 @@ def _embedded(source: ByteSource, header: Any) -> bytes:
     return source.read_at(header.descriptor_offset * _SECTOR, length)
 
 
-def _open_sparse(source: FileSource, path: Path, sector: int, opening: Opening, parent: Layer | None) -> ByteSource:
+def _open_sparse(source: ImageFile, path: Path, sector: int, opening: Opening, parent: Layer | None) -> ByteSource:
     from dissect.hypervisor.disk.vmdk import SparseDisk
 
     header = _sparse_header(source)
@@ -277,7 +277,7 @@ def _read_compressed(source: ByteSource, header: Any, sector: int) -> bytes:
         raise ReadError(f"a damaged grain at file offset {at:#x} ({error})", address=at) from error
 
 
-def _check_grains(source: FileSource, path: Path, header: Any, opening: Opening) -> None:
+def _check_grains(source: ImageFile, path: Path, header: Any, opening: Opening) -> None:
     """Say when the tables of a sparse extent name places that its file does not have."""
     if header.magic != b"KDMV":
         return

@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from typing import Self
 
 from forensics.remote.connection import LANES
 from forensics.remote.ranges import RangeSource, RemoteError
@@ -91,7 +92,7 @@ class RemoteFile:
         self._source.close()
         self._workers.shutdown(cancel_futures=True)
 
-    def __enter__(self) -> RemoteFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
