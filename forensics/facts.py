@@ -32,6 +32,7 @@ __all__ = [
     "Culprit",
     "DriverFact",
     "DumpDict",
+    "EncryptionDict",
     "EventFact",
     "Facts",
     "FileFact",
@@ -42,6 +43,7 @@ __all__ = [
     "ModuleDict",
     "RegistryFact",
     "ServiceFact",
+    "ProtectorDict",
     "Source",
     "SystemFacts",
     "UnloadedDict",
@@ -298,6 +300,32 @@ class CrashSettings(TypedDict, total=False):
     sources: dict[str, Source]
 
 
+class ProtectorDict(TypedDict):
+    """One way to open an encrypted volume: `identifier` is what a directory keeps its key under, `file` its key file."""
+
+    kind: str
+    identifier: str
+    file: NotRequired[str]
+
+
+class EncryptionDict(TypedDict):
+    """How a volume is encrypted; keys are never in it.
+
+    `state` is "encrypted", "decrypted", "paused" or "converting" (encrypted in part), "partly encrypted" (piece by
+    piece, with a map of what is) or "unknown". `identifier` is the GUID of the volume's metadata. `opened_with` names
+    the protector; a "clear key" means that protection was suspended.
+    """
+
+    kind: Literal["BitLocker"]
+    version: int
+    method: str
+    state: str
+    identifier: str
+    locked: bool
+    protectors: list[ProtectorDict]
+    opened_with: NotRequired[str]
+
+
 class VolumeFact(TypedDict, total=False):
     """/volumes: one volume of the image. `role` is what stopcode takes it for.
 
@@ -312,6 +340,7 @@ class VolumeFact(TypedDict, total=False):
     label: str
     serial: str
     role: Literal["windows", "system", "other"]
+    encryption: EncryptionDict
     journal: Literal["clean", "replayed", "not replayed", "unreadable"]
 
 

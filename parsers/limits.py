@@ -18,6 +18,9 @@ __all__ = [
     "MAX_BCD_ELEMENTS",
     "MAX_BCD_INHERITED",
     "MAX_BCD_OBJECTS",
+    "MAX_BITLOCKER_MAP",
+    "MAX_BITLOCKER_METADATA",
+    "MAX_BITLOCKER_TRIES",
     "MAX_BITMAP_BITS",
     "MAX_BOOTS",
     "MAX_CHECKED_BLOCKS",
@@ -62,6 +65,7 @@ __all__ = [
     "MAX_JOURNAL_RECORDS",
     "MAX_JOURNAL_RECORD_BYTES",
     "MAX_KDBG_SEARCH",
+    "MAX_KEYS",
     "MAX_LAYOUT_FOLDERS",
     "MAX_LOADED_MODULES",
     "MAX_MEMORY_RUNS",
@@ -330,6 +334,14 @@ MAX_BCD_INHERITED = 64
 MAX_PAGE_LIST_BYTES = 64 << 20
 #: Ranges in them that are kept, 16 bytes each.
 MAX_PAGE_RANGES = 1_000_000
+#: Bytes of one copy of a BitLocker volume's metadata (Windows sets aside 64 KiB for each).
+MAX_BITLOCKER_METADATA = 0x10000
+#: Bytes of the map that tells which parts of a volume BitLocker has encrypted (a bit for 8 MiB).
+MAX_BITLOCKER_MAP = 16 << 20
+#: Keys that are tried at one volume with BitLocker's stretching, which costs about a second each.
+MAX_BITLOCKER_TRIES = 16
+#: Recovery passwords in one file.
+MAX_KEYS = 10_000
 
 
 def require(data: bytes, length: int, *, format: str, offset: int) -> bytes:

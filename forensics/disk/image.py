@@ -132,7 +132,7 @@ def open_image(path: str | Path, diagnostics: Diagnostics, options: ImageOptions
 
     container = open_container(place, diagnostics, options)
     try:
-        return _open_disk(str(path), container, diagnostics)
+        return _open_disk(str(path), container, diagnostics, options)
     except BaseException:
         container.close()
         raise
@@ -144,8 +144,9 @@ def _open_files(path: str, opened: Collection, diagnostics: Diagnostics) -> Imag
     return Image(path, opened.kind, 0, [], windows, opened.tree, opened.details)
 
 
-def _open_disk(path: str, container: Container, diagnostics: Diagnostics) -> Image:
-    table, volumes = find_volumes(container.source, container.sector_size, diagnostics)
+def _open_disk(path: str, container: Container, diagnostics: Diagnostics, options: ImageOptions | None) -> Image:
+    keys = options.keys if options is not None else None
+    table, volumes = find_volumes(container.source, container.sector_size, diagnostics, keys)
     found: list[Candidate] = []
     for volume in volumes:
         if volume.ntfs is not None:
@@ -233,8 +234,7 @@ def _no_windows(path: str, table: PartitionTable | None, volumes: list[Volume]) 
     if "BitLocker" in kinds:
         locked = next(volume for volume in volumes if volume.kind == "BitLocker")
         return LockedVolumeError(
-            f"the volume at {locked.offset:#x} is encrypted with BitLocker, and no Windows was found outside of it",
-            hint="unlock the disk first (manage-bde, or attach it where its key is known) and make an image of that",
+            f"no Windows found; the volume at {locked.offset:#x}: {locked.problem}", hint=locked.hint
         )
     for kind, reason in _UNREAD.items():
         if kind in kinds:

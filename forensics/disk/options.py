@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from forensics.disk.keys import VolumeKeys
 
 __all__ = ["ImageOptions"]
 
@@ -14,6 +16,7 @@ class ImageOptions:
 
     Attributes:
         parents: folders in which parents of differencing disks are looked for, after the child's own.
+        keys: what opens encrypted volumes.
         allow_redirects: whether the server of a remote image may send on to another host.
         allow_private: whether a remote image may lie on a host of a private network that its address does not name
             literally.
@@ -21,5 +24,6 @@ class ImageOptions:
     """
 
     parents: tuple[Path, ...] = ()
+    keys: VolumeKeys = field(default_factory=VolumeKeys)
     allow_redirects: bool = False
     allow_private: bool = False

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from forensics.disk.cache import CachedSource
 from forensics.disk.filesystems import FileSystem, identify
 from forensics.disk.journal import with_journal
-from forensics.facts import VolumeFact
+from forensics.disk.keys import VolumeKeys
+from forensics.facts import EncryptionDict, VolumeFact
 from parsers.bytesource import ByteSource, WindowSource
 from parsers.diagnostics import Diagnostics
 from parsers.disk.partitions import GPT_TYPES, Partition, PartitionTable, read_partitions
-from parsers.errors import StopcodeError
+from parsers.errors import LockedVolumeError, StopcodeError
 from parsers.ntfs import BootSector, NtfsVolume
 from parsers.ntfs.journal import State
 
@@ -45,6 +47,8 @@ class Volume:
         problem: why it could not be opened; "" when it was, or when it is of a kind that is not.
         role: "windows", "system" (holds what the firmware boots) or "other".
         journal: state of its journal; None where it has none that is read.
+        encryption: how it is encrypted; None where it is not. The source of an opened volume is decrypted.
+        hint: what to do about the problem.
 
     """
 
@@ -59,6 +63,8 @@ class Volume:
     role: str = "other"
     label: str = ""
     journal: State | None = None
+    encryption: EncryptionDict | None = None
+    hint: str = ""
 
     @property
     def kind(self) -> str:
@@ -86,6 +92,8 @@ class Volume:
             made["label"] = self.label
         if self.file_system.serial:
             made["serial"] = self.file_system.serial
+        if self.encryption is not None:
+            made["encryption"] = self.encryption
         if self.journal is not None:
             made["journal"] = self.journal
         made["role"] = "windows" if self.role == "windows" else "system" if self.role == "system" else "other"
@@ -98,9 +106,15 @@ class Volume:
 
 
 def find_volumes(
-    disk: ByteSource, sector_size: int, diagnostics: Diagnostics
+    disk: ByteSource, sector_size: int, diagnostics: Diagnostics, keys: VolumeKeys | None = None
 ) -> tuple[PartitionTable | None, list[Volume]]:
     """Return a disk's partition table, where it has one, and its volumes in the table's order.
+
+    Args:
+        disk: the virtual disk.
+        sector_size: bytes of a logical sector.
+        diagnostics: told what is doubtful.
+        keys: what opens encrypted volumes; a volume that none of them opens stays locked.
 
     Raises:
         ReadError: the first sectors cannot be read.
@@ -108,7 +122,7 @@ def find_volumes(
     """
     bare = identify(disk.read_at(0, _HEAD))
     if bare.name != "unknown":
-        return None, [_volume(0, disk, 0, disk.size, None, diagnostics)]
+        return None, [_volume(0, disk, 0, disk.size, None, diagnostics, keys)]
     table = read_partitions(disk, sector_size)
     if table is None:
         return None, []
@@ -124,12 +138,18 @@ def find_volumes(
                 "what lies there cannot be read",
                 hint="the image was cut short; copy it again",
             )
-        volumes.append(_volume(index, disk, partition.offset, partition.size, partition, diagnostics))
+        volumes.append(_volume(index, disk, partition.offset, partition.size, partition, diagnostics, keys))
     return table, volumes
 
 
 def _volume(
-    index: int, disk: ByteSource, offset: int, size: int, partition: Partition | None, diagnostics: Diagnostics
+    index: int,
+    disk: ByteSource,
+    offset: int,
+    size: int,
+    partition: Partition | None,
+    diagnostics: Diagnostics,
+    keys: VolumeKeys | None,
 ) -> Volume:
     source = WindowSource(disk, offset, size)
     problem = ""
@@ -153,11 +173,51 @@ def _volume(
     volume = Volume(index, offset, size, partition, found, source, problem=problem, label=found.label)
     if volume.boots:
         volume.role = "system"
-    if found.name == "NTFS":
+    if found.name == "BitLocker":
+        _unlock(volume, keys or VolumeKeys(), diagnostics)
+    if volume.kind == "NTFS":
         _open(volume, boot, diagnostics)
     elif problem:
         diagnostics.error("volume.unreadable", f"The volume at {offset:#x} cannot be read: {problem}")
     return volume
+
+
+def _unlock(volume: Volume, keys: VolumeKeys, diagnostics: Diagnostics) -> None:
+    """Open a BitLocker volume where one of the keys fits; say why not where none does."""
+    # dissect is imported when a BitLocker volume is met.
+    from forensics.disk.bitlocker import open_bitlocker
+
+    where = f"The volume at {volume.offset:#x}"
+    try:
+        locked = open_bitlocker(volume.source)
+        for problem in locked.problems:
+            diagnostics.warning("bitlocker.metadata-copy", f"{where}: {problem}; another copy was used")
+        volume.encryption = locked.described()
+        opened = locked.open(keys)
+        volume.encryption = locked.described(opened)
+        volume.source = CachedSource(opened.source)
+        volume.file_system = identify(volume.source.read_at(0, _HEAD))
+    except LockedVolumeError as error:
+        volume.problem, volume.hint = error.message, error.hint
+        diagnostics.warning("bitlocker.locked", f"{where} is locked: {error.message}", hint=error.hint)
+        return
+    except StopcodeError as error:
+        volume.problem, volume.hint = error.message, error.hint
+        diagnostics.error("bitlocker.unreadable", f"{where} cannot be read: {error.message}", hint=error.hint)
+        return
+    volume.label = volume.file_system.label
+    by = str(opened.by) if opened.by is not None else "no key: it is not encrypted"
+    diagnostics.info("bitlocker.opened", f"{where} is encrypted with BitLocker ({locked.method}), opened with {by}")
+    if locked.suspended:
+        diagnostics.info(
+            "bitlocker.suspended", f"{where}: protection is suspended, its key stands on the volume in the clear"
+        )
+    if locked.state == "partly encrypted":
+        diagnostics.warning(
+            "bitlocker.converting",
+            f"{where} was being encrypted or decrypted, piece by piece; by its map of what is, it is read",
+            hint="a piece (mostly 8 MiB) that was being converted when the image was made may read wrong",
+        )
 
 
 def _copied_boot_sector(source: ByteSource, size: int) -> BootSector | None:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Document -> what the codes in its table begin with.
 TABLES = {
     "containers.md": ("container", "vhd", "vhdx", "vmdk", "qcow2", "vdi", "e01"),
-    "volumes.md": ("archive", "disk", "ntfs", "volume", "hive", "boot"),
+    "volumes.md": ("archive", "disk", "ntfs", "volume", "hive", "boot", "bitlocker"),
 }
 _CODE = re.compile(r"[a-z0-9]+\.[a-z0-9-]+")
 _SEVERITIES = ("error", "warning", "info")
