@@ -5,7 +5,7 @@ Protocols, so that a test can put a made-up volume, and a judge another reader o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from parsers.bytesource import ByteSource
@@ -19,11 +19,15 @@ __all__ = [
     "FileEntry",
     "FileTree",
     "OtherVolume",
+    "Reading",
     "RegistryHive",
     "RegistryKey",
     "RegistryValue",
     "Windows",
 ]
+
+#: Reads something of an image; what it gives is not looked at.
+Reading = Callable[[], object]
 
 
 class RegistryValue(Protocol):
@@ -217,6 +221,13 @@ class Windows(Protocol):
     @property
     def files(self) -> FileTree:
         """Its files."""
+        ...
+
+    def ahead(self, readings: Iterable[Reading]) -> None:
+        """Say which readings will be made soon: of a remote image, what they need is then fetched together.
+
+        A hint that costs nothing where the image is at hand: nothing is called then.
+        """
         ...
 
     def hive(self, name: str) -> RegistryHive:

@@ -25,6 +25,7 @@ from forensics.disk.options import ImageOptions
 from forensics.disk.volumes import Volume, describe_table, find_volumes
 from forensics.disk.windows import Beside, WindowsVolume
 from forensics.facts import VolumeFact
+from forensics.remote.address import is_address, shown_address
 from parsers.diagnostics import Diagnostics
 from parsers.disk.partitions import PartitionTable
 from parsers.errors import (
@@ -38,6 +39,7 @@ from parsers.errors import (
 if TYPE_CHECKING:
     from forensics.collect.volume import Windows
     from forensics.disk.container import Container
+    from forensics.remote.blocks import RemoteFile
 
 __all__ = ["Image", "open_image"]
 
@@ -103,11 +105,12 @@ class Image:
         self.close()
 
 
-def open_image(path: str | Path, diagnostics: Diagnostics, options: ImageOptions | None = None) -> Image:
+def open_image(path: str | Path | RemoteFile, diagnostics: Diagnostics, options: ImageOptions | None = None) -> Image:
     """Open a disk image, a folder or an archive, and find the Windows in it.
 
     Args:
-        path: a disk image file, or a folder, zip or tar with a Windows folder in it.
+        path: a disk image file, or a folder, zip or tar with a Windows folder in it; the address of an image, or that
+            file opened already, which is closed with the image.
         diagnostics: told what is doubtful.
         options: what the user gives beside the name.
 
@@ -121,18 +124,27 @@ def open_image(path: str | Path, diagnostics: Diagnostics, options: ImageOptions
         FormatError, TruncatedError, ReadError: the container is damaged.
 
     """
+    if not isinstance(path, Path) and (not isinstance(path, str) or is_address(path)):
+        shown = shown_address(path) if isinstance(path, str) else path.shown
+        return _open_container(path, shown, diagnostics, options)
     place = Path(path)
     if place.is_dir():
         return _open_files(str(place), open_folder(place, diagnostics), diagnostics)
     kind = archive_kind(place)
     if kind:
         return _open_files(str(path), open_archive(place, kind, diagnostics), diagnostics)
+    return _open_container(place, str(path), diagnostics, options)
+
+
+def _open_container(
+    place: str | Path | RemoteFile, shown: str, diagnostics: Diagnostics, options: ImageOptions | None
+) -> Image:
     # Imported here: a folder needs no container.
     from forensics.disk.container import open_container
 
     container = open_container(place, diagnostics, options)
     try:
-        return _open_disk(str(path), container, diagnostics, options)
+        return _open_disk(shown, container, diagnostics, options)
     except BaseException:
         container.close()
         raise
@@ -178,7 +190,7 @@ def _open_disk(path: str, container: Container, diagnostics: Diagnostics, option
     ]
     identity = _identity(table, volumes[chosen.index])
     partitions = [_identity(table, volume) for volume in volumes if volume.partition is not None]
-    windows = WindowsVolume(chosen.root, chosen.files, diagnostics, identity, beside, partitions, boot)
+    windows = WindowsVolume(chosen.root, chosen.files, diagnostics, identity, beside, partitions, boot, container.ahead)
     details = {"sector_size": container.sector_size, **describe_table(table), **container.details}
     facts = [volume.fact() for volume in volumes]
     return Image(path, container.kind, container.size, facts, windows, container, details)

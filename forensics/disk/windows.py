@@ -7,7 +7,7 @@ offset; `DMIO:ID:` and the GUID of a GPT partition).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +19,7 @@ from parsers.errors import StopcodeError
 from parsers.registry import Hive
 
 if TYPE_CHECKING:
-    from forensics.collect.volume import FileTree
+    from forensics.collect.volume import FileTree, Reading
 
 __all__ = ["Beside", "WindowsVolume"]
 
@@ -72,6 +72,7 @@ class WindowsVolume:
         beside: the other volumes of the disk; a drive's name is given to them here.
         partitions: what MountedDevices calls each partition of the disk.
         boot: the volumes that a firmware boots from.
+        ahead: fetches together what readings need, where the image is remote.
 
     Attributes:
         identity, partitions: as given.
@@ -87,6 +88,7 @@ class WindowsVolume:
         beside: Sequence[Beside] = (),
         partitions: Sequence[bytes] = (),
         boot: Sequence[BootVolume] = (),
+        ahead: Callable[[Iterable[Reading]], None] | None = None,
     ) -> None:
         self.root = root
         self.files = files
@@ -94,11 +96,17 @@ class WindowsVolume:
         self.identity = identity
         self.partitions = partitions
         self._boot = boot
+        self._ahead = ahead
         self._stores: list[BootStore] | None = None
         self._hives: dict[str, Hive] = {}
         self._devices: set[str] | None = None
         self._beside = beside
         self._others: list[tuple[Beside, set[str]]] | None = None
+
+    def ahead(self, readings: Iterable[Reading]) -> None:
+        """Say which readings will be made soon: of a remote image, what they need is then fetched together."""
+        if self._ahead is not None:
+            self._ahead(readings)
 
     def hive(self, name: str) -> Hive:
         """Return a hive of System32/config, or "AMCACHE"; with its logs replayed; the same one at every call.

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from forensics.remote.address import is_address, shown_address
 from parsers.bytesource import FileSource
 from parsers.errors import InputNotFoundError, StopcodeError
 
@@ -64,6 +65,10 @@ def find_items(named: Iterable[str]) -> list[Item]:
     """
     found: dict[Path, Item] = {}
     for name in named:
+        if is_address(name):
+            raise InputNotFoundError(
+                f"{shown_address(name)}: a batch reads files and folders", hint="stopcode scan reads addresses"
+            )
         path = Path(os.path.abspath(name))  # noqa: PTH100 - resolve() would follow a link to another name
         if not path.exists():
             raise InputNotFoundError(f"no such file or folder: {name}")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from forensics.remote.address import redacted
 from stopcode.report.safe import shown
 
 __all__ = ["Context", "colour_wanted", "make_context", "speaks_unicode"]
@@ -81,7 +82,7 @@ class Context:
     def say(self, text: str, *, error: bool = False) -> None:
         """Write one line to stderr; `-q` keeps all but errors back."""
         if error or self.verbosity >= 0:
-            self.err.write(f"stopcode: {shown(text)}\n")
+            self.err.write(f"stopcode: {shown(redacted(text))}\n")
             self.err.flush()
 
 

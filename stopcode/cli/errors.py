@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
+from forensics.remote.address import redacted
 from parsers.errors import RuleError, StopcodeError
 from stopcode import __version__
 from stopcode.cli.exits import Exit
@@ -49,7 +50,7 @@ def _keep_traceback(environment: Mapping[str, str]) -> str | None:
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103  # as above
         with open(path, "w", encoding="utf-8", errors="backslashreplace") as log:  # noqa: PTH123  # as above
-            log.write(f"stopcode {__version__}, Python {sys.version}\n{traceback.format_exc()}")
+            log.write(f"stopcode {__version__}, Python {sys.version}\n{redacted(traceback.format_exc())}")
     except OSError:
         return None
     return path
@@ -65,7 +66,7 @@ def _bug(error: Exception, err: TextIO, environment: Mapping[str, str]) -> None:
 def _tell(err: TextIO, lines: Sequence[str]) -> None:
     try:
         for line in lines:
-            err.write(f"stopcode: {shown(line)}\n")
+            err.write(f"stopcode: {shown(redacted(line))}\n")
         err.flush()
     except (OSError, ValueError):
         # Nobody listens any more; the exit code still says it.
@@ -86,19 +87,19 @@ def guarded(run: Callable[[], int], *, err: TextIO, environment: Mapping[str, st
         return Exit.PIPE
     except StopcodeError as error:
         if show_traceback:
-            traceback.print_exc(file=err)
+            err.write(redacted(traceback.format_exc()))
         _tell(err, error_lines(error))
         return Exit.USAGE if isinstance(error, UsageError | RuleError) else Exit.UNREADABLE
     except OSError as error:
         # A full disk behind stdout, an input that the system cannot read: the system's own words say which.
         if show_traceback:
-            traceback.print_exc(file=err)
+            err.write(redacted(traceback.format_exc()))
         _silence(1)
         name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         _tell(err, [f"error: {name}{error.strerror or error}"])
         return Exit.UNREADABLE
     except Exception as error:  # noqa: BLE001  # the edge: a bug becomes one line, never a traceback
         if show_traceback:
-            traceback.print_exc(file=err)
+            err.write(redacted(traceback.format_exc()))
         _bug(error, err, environment)
         return Exit.BUG

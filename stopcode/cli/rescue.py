@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forensics.remote.address import is_address
 from parsers.diagnostics import Diagnostics
 from parsers.errors import StopcodeError
 from stopcode.cli.arguments import add_output
 from stopcode.cli.context import Context
 from stopcode.cli.errors import UsageError, error_lines
 from stopcode.cli.exits import Exit
-from stopcode.cli.image_options import add_image_options, image_options
+from stopcode.cli.image_options import add_image_options, image_options, named_images, shown_image
 from stopcode.cli.output import json_text, output_to, write_lines
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ CODES = (Exit.OK, Exit.USAGE, Exit.UNREADABLE, Exit.PARTIAL, Exit.INTERRUPTED)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("image", metavar="IMAGE", help="a disk image, or a folder with a Windows tree in it")
+    parser.add_argument("images", nargs="*", metavar="IMAGE",
+                        help="a disk image or its address, or a folder with a Windows tree in it")  # fmt: skip
     group = parser.add_argument_group("what to take")
     group.add_argument("--dump", action="append", default=[], metavar="N|all",
                        help="copy a dump out, by its number in the list, or all; may be given again")  # fmt: skip
@@ -55,6 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, ctx: Context) -> int:
     """List, then take what was asked for."""
+    images = named_images("rescue", args)
+    if len(images) > 1:
+        raise UsageError("rescue takes one image", hint="stopcode rescue --help")
+    args.image = images[0]
     patterns: list[str] = list(args.files)
     if args.redact and args.dump:
         raise UsageError("a dump is memory: --redact cannot clean it", hint="take it without --redact, or not at all")
@@ -72,7 +78,7 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
 
     diagnostics = Diagnostics()
     with (
-        output_to(args.output, ctx, [args.image]) as to,
+        output_to(args.output, ctx, [] if is_address(args.image) else [args.image]) as to,
         open_image(args.image, diagnostics, image_options(args)) as image,
     ):
         found = list_dumps(Machine(image.windows, Wants(), diagnostics))
@@ -112,7 +118,7 @@ def _target(image: str, to: str | None) -> Path:
     """
     folder = Path("." if to is None else to)
     given = Path(image)
-    if given.exists():
+    if not is_address(image) and given.exists():
         place, source = folder.resolve(), given.resolve()
         if source.is_dir() and (place == source or source in place.parents):
             raise UsageError(f"{folder} is in the image {image}, which is never written to", hint="name another folder")
@@ -233,7 +239,7 @@ def _pack(
                 hint="without --redact the files are taken as they are",
             )
         redactor = Redactor.of(found.facts, user_names(image.windows.files))
-    stem = "redacted" if args.redact else file_name(Path(args.image).resolve().stem or "image")
+    stem = "redacted" if args.redact else file_name(Path(shown_image(args.image)).resolve().stem or "image")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"rescue-{stem}.zip"
     with _Bar(ctx, f"{len(artefacts)} files to {path.name}") as progress:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from forensics.remote.address import is_address
 from parsers.errors import StopcodeError
 from stopcode.cli.arguments import add_output
 from stopcode.cli.context import Context
 from stopcode.cli.errors import UsageError, error_lines
 from stopcode.cli.exits import Exit, combined
-from stopcode.cli.image_options import add_image_options, image_options
+from stopcode.cli.image_options import add_image_options, image_options, named_images, shown_image
 from stopcode.cli.output import json_text, output_to, write_lines
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ EXAMPLES = ("stopcode scan disk.vhdx", "stopcode scan -o json --output report.js
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("images", nargs="+", metavar="IMAGE",
+    parser.add_argument("images", nargs="*", metavar="IMAGE",
                         help="a disk image (VHD, VHDX, VMDK, QCOW2, VDI, E01, raw), a folder with a Windows tree in "
-                             "it, or a crash dump")  # fmt: skip
+                             "it, a crash dump, or the address of an image")  # fmt: skip
     parser.add_argument("--signatures", action="append", default=[], metavar="PATH",
                         help="further rules: a folder, or one file; may be given again")  # fmt: skip
     parser.add_argument(
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, ctx: Context) -> int:
     """Scan each image; one that cannot be read does not stop the others."""
-    images: list[str] = args.images
+    images = named_images("scan", args)
     if args.format == "json" and len(images) > 1:
         raise UsageError(
             "-o json is one document, and several images were named", hint="use -o jsonl: one line an image"
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
 
     rules = load_rules(args.signatures)
     codes: list[int] = []
-    with output_to(args.output, ctx, images) as to:
+    with output_to(args.output, ctx, [image for image in images if not is_address(image)]) as to:
         for number, image in enumerate(images):
             try:
                 codes.append(_one(image, args, rules, ctx, to, first=number == 0))
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
                 if len(images) == 1 or not (isinstance(error, StopcodeError) or error.filename):
                     raise
                 told = error if isinstance(error, StopcodeError) else StopcodeError(error.strerror or str(error))
-                for line in error_lines(told, image):
+                for line in error_lines(told, shown_image(image)):
                     ctx.say(line, error=True)
                 codes.append(Exit.UNREADABLE)
     code = combined(codes)
@@ -85,7 +86,7 @@ def _one(
     from stopcode.report.outcome import exit_of
     from stopcode.scan import scan
 
-    with watcher_of(ctx, image, as_json=args.progress_json) as progress:
+    with watcher_of(ctx, shown_image(image), as_json=args.progress_json) as progress:
         report = scan(image, database=rules[0], progress=progress, remarks=rules[1], options=image_options(args))
     _write(report, args.format, to, first=first)
     return exit_of(report)

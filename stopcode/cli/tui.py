@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
+from forensics.remote.address import is_address
 from parsers.errors import InputNotFoundError
 from stopcode.cli.context import Context, is_terminal
 from stopcode.cli.errors import UsageError
@@ -37,6 +38,11 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
     kind = ctx.environment.get("TERM", "windows" if os.name == "nt" else "")
     if not terminal or kind in ("", "dumb", "unknown"):
         raise UsageError("tui needs a terminal", hint=f"stopcode scan {args.image} prints the same")
+    if is_address(args.image):
+        raise UsageError(
+            "tui does not read addresses",
+            hint="stopcode scan -o json --output report.json ADDRESS, then stopcode tui report.json",
+        )
     path = Path(args.image)
     if not path.exists():
         raise InputNotFoundError(f"no such file or folder: {args.image}")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forensics.crash.analyse import analyse
 from forensics.facts import CrashDict, Facts, empty_facts
-from parsers.bytesource import FileSource
+from forensics.remote.address import is_address, shown_address
+from parsers.bytesource import ByteSource, FileSource, ImageFile
 from parsers.diagnostics import Diagnostics
 from parsers.dump import looks_like_dump
 from parsers.errors import FormatError, InputNotFoundError, UnsupportedError
@@ -19,8 +20,18 @@ if TYPE_CHECKING:
     # Only where the analyst gives some: a dump alone pays for neither.
     from forensics.crash.images import ImageFinder
     from forensics.crash.symbol_files import SymbolSource
+    from forensics.remote.blocks import RemoteFile
 
-__all__ = ["NOTHING_MORE", "Extras", "LoneDump", "is_dump", "read_crash", "read_lone", "require_named"]
+__all__ = [
+    "NOTHING_MORE",
+    "Extras",
+    "LoneDump",
+    "begins_dump",
+    "is_dump",
+    "read_crash",
+    "read_lone",
+    "require_named",
+]
 
 _READS_DISKS = "stopcode scan reads disks, folders and dumps"
 #: First bytes of the archives that are looked into (`parsers.dump.packed`): cheap to hold against any file.
@@ -100,6 +111,21 @@ def is_dump(path: str) -> bool:
         return False
 
 
+def begins_dump(file: ByteSource) -> bool:
+    """Tell whether a file begins as a kernel dump does, or is an archive that holds one.
+
+    Raises:
+        ReadError: its beginning cannot be read.
+
+    """
+    head = file.read_at(0, 16)
+    if head[:2] not in _ARCHIVES:
+        return looks_like_dump(head)
+    from parsers.dump.packed import holds_dump
+
+    return holds_dump(file)
+
+
 def _holds_windows(path: str) -> bool:
     from forensics.disk.collection import holds_windows
 
@@ -113,7 +139,7 @@ def _holds_dump(path: str) -> bool:
         return holds_dump(opened)
 
 
-def read_lone(path: str, diagnostics: Diagnostics, extras: Extras = NOTHING_MORE) -> LoneDump:
+def read_lone(path: str | RemoteFile, diagnostics: Diagnostics, extras: Extras = NOTHING_MORE) -> LoneDump:
     """Analyse a dump and make a whole facts document of it.
 
     Raises:
@@ -131,11 +157,12 @@ def read_lone(path: str, diagnostics: Diagnostics, extras: Extras = NOTHING_MORE
 
 
 def read_crash(
-    path: str, diagnostics: Diagnostics, extras: Extras = NOTHING_MORE
+    path: str | RemoteFile, diagnostics: Diagnostics, extras: Extras = NOTHING_MORE
 ) -> tuple[CrashDict, dict[str, Any], int, int]:
     """Analyse a dump; return the crash, the report's `source`, and the bytes and reads of the file.
 
-    The crash is called by the file's name alone: where somebody keeps the file is no fact of the machine.
+    The crash is called by the file's name alone: where somebody keeps the file is no fact of the machine. A remote file
+    is given opened, and closed here.
 
     Raises:
         InputNotFoundError: no such file.
@@ -143,6 +170,11 @@ def read_crash(
         UnsupportedError: no kernel dump: a disk, a folder, a pipe, a user-mode minidump, a hibernation file.
 
     """
+    if not isinstance(path, str):
+        with path:
+            return _analysed(path, path.shown, diagnostics, extras)
+    if is_address(path):
+        raise UnsupportedError(f"{shown_address(path)} is an address", hint="stopcode scan reads dumps at addresses")
     require_named(path)
     file = Path(path)
     if not file.exists():
@@ -152,16 +184,22 @@ def read_crash(
     if not _is_at_hand(path):
         raise UnsupportedError(f"{path} is a pipe or a device", hint="write it to a file, and name that")
     with FileSource(file) as opened:
-        try:
-            crash = analyse(opened, path=file.name, diagnostics=diagnostics, images=extras.images,
-                            symbols=extras.symbols, serials=extras.serials)  # fmt: skip
-        except FormatError as error:
-            head = opened.read_at(0, 4096)
-            if not looks_like_dump(head[:16]) and head[:2] not in _ARCHIVES:
-                why = "" if head.strip(b"\0") else ", it begins with zeros" if head else ", it is empty"
-                raise UnsupportedError(f"{path}: not a kernel dump{why}", hint=_READS_DISKS) from error
-            raise
-        crash["latest"] = True
-        crash["latest_because"] = "it is the only one: the disk was not given"
-        source = {"path": path, "kind": "dump", "size": opened.size}
-        return crash, source, opened.bytes_read, opened.requests
+        return _analysed(opened, path, diagnostics, extras)
+
+
+def _analysed(
+    opened: ImageFile, path: str, diagnostics: Diagnostics, extras: Extras
+) -> tuple[CrashDict, dict[str, Any], int, int]:
+    try:
+        crash = analyse(opened, path=Path(path).name, diagnostics=diagnostics, images=extras.images,
+                        symbols=extras.symbols, serials=extras.serials)  # fmt: skip
+    except FormatError as error:
+        head = opened.read_at(0, 4096)
+        if not looks_like_dump(head[:16]) and head[:2] not in _ARCHIVES:
+            why = "" if head.strip(b"\0") else ", it begins with zeros" if head else ", it is empty"
+            raise UnsupportedError(f"{path}: not a kernel dump{why}", hint=_READS_DISKS) from error
+        raise
+    crash["latest"] = True
+    crash["latest_because"] = "it is the only one: the disk was not given"
+    source = {"path": path, "kind": "dump", "size": opened.size}
+    return crash, source, opened.bytes_read, opened.requests

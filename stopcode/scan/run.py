@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from forensics.remote.address import is_address
 from parsers.diagnostics import Diagnostic, Diagnostics
 from stopcode import __version__
 from stopcode.scan.progress import Progress, Watcher
@@ -17,6 +18,7 @@ from stopcode.scan.progress import Progress, Watcher
 if TYPE_CHECKING:
     from forensics.disk import ImageOptions
     from forensics.facts import Facts
+    from forensics.remote.blocks import RemoteFile
     from signatures import Database
     from stopcode.report.document import Report
     from stopcode.scan.lone import LoneDump
@@ -95,7 +97,7 @@ def scan(
     """Read one machine and say what is known of it.
 
     Args:
-        path: a disk image, a folder with a Windows tree in it, or a crash dump.
+        path: a disk image, a folder with a Windows tree in it, or a crash dump; or the address of an image or a dump.
         database: the rules; the built-in ones when None.
         progress: told what is being done.
         remarks: what was to be said of the rules when they were loaded; they open the report's diagnostics.
@@ -107,22 +109,30 @@ def scan(
         UnsupportedError: a kind of container or dump that is not read.
 
     """
-    from stopcode.scan.lone import is_dump, read_lone, require_named
+    from stopcode.scan.lone import begins_dump, is_dump, read_lone, require_named
 
     clock = _Clock()
     diagnostics = Diagnostics(list(remarks))
     teller = _Teller(progress)
     teller.step("open")
-    require_named(path)
-    if is_dump(path):
-        lone = read_lone(path, diagnostics)
+    opened = _opened(path, diagnostics, options)
+    if opened is None:
+        require_named(path)
+    try:
+        only_a_dump = is_dump(path) if opened is None else begins_dump(opened)
+    except BaseException:
+        if opened is not None:
+            opened.close()
+        raise
+    if only_a_dump:
+        lone = read_lone(path if opened is None else opened, diagnostics)
         teller.judging(lone.facts)
         return judged_report(lone.facts, lone.source, database or _built_in(), diagnostics,
                              clock.stats(lone.bytes_read, lone.requests), lone=True)  # fmt: skip
     from forensics.collect import Machine, collect
     from forensics.disk import open_image
 
-    with open_image(path, diagnostics, options) as image:
+    with open_image(path if opened is None else opened, diagnostics, options) as image:
         rules = database or _built_in()
         facts = collect(Machine(image.windows, rules.wants(), diagnostics), teller.collecting)
         facts["volumes"] = image.volumes
@@ -133,6 +143,17 @@ def scan(
         teller.judging(facts)
         return judged_report(facts, image.describe(), rules, diagnostics,
                              clock.stats(image.bytes_read, image.requests))  # fmt: skip
+
+
+def _opened(path: str, diagnostics: Diagnostics, options: ImageOptions | None) -> RemoteFile | None:
+    """Return the file behind an address; None for a path."""
+    if not is_address(path):
+        return None
+    from forensics.disk import ImageOptions
+    from forensics.remote.opening import open_remote
+
+    allowed = options or ImageOptions()
+    return open_remote(path, diagnostics, allow_redirects=allowed.allow_redirects, allow_private=allowed.allow_private)
 
 
 def _built_in() -> Database:

@@ -187,6 +187,9 @@ class FakeWindows:
         self._others = others
         self.files = FakeFiles(files, times)
 
+    def ahead(self, readings: object) -> None:
+        pass
+
     def others(self) -> Sequence[FakeVolume]:
         return self._others
 
