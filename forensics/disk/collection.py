@@ -99,6 +99,9 @@ def archive_kind(place: Path) -> str:
     from forensics.disk.zipped import MAGICS
 
     try:
+        # A pipe would wait for its writer.
+        if not place.is_file():
+            return ""
         with place.open("rb") as file:
             head = file.read(512)
     except OSError:
