@@ -8,8 +8,10 @@ gone. It answers on the pipe that was its stdout with lines of JSON: `{"step": n
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from forensics.disk.keys import VolumeKeys
 
 __all__ = ["MAX_ANSWER", "MAX_STDERR", "ErrorKind", "Request", "message_of"]
 
@@ -30,6 +32,7 @@ class Request:
         signatures: further rules, as the user named them.
         memory: bytes of memory (address space) that the child may have; 0 for no limit.
         cpu: seconds of processor time; 0 for no limit.
+        keys: what opens encrypted volumes; they go through the pipe, never through arguments or the environment.
 
     """
 
@@ -37,16 +40,25 @@ class Request:
     signatures: tuple[str, ...] = ()
     memory: int = 0
     cpu: int = 0
+    keys: VolumeKeys = field(default_factory=VolumeKeys)
 
     def to_line(self) -> bytes:
         """Return the request as its line."""
-        return json.dumps(asdict(self)).encode("ascii") + b"\n"
+        fields = {
+            "path": self.path,
+            "signatures": self.signatures,
+            "memory": self.memory,
+            "cpu": self.cpu,
+            "keys": self.keys.to_plain(),
+        }
+        return json.dumps(fields).encode("ascii") + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Request:
         """Read a request."""
         fields = json.loads(line)
-        return cls(fields["path"], tuple(fields["signatures"]), fields["memory"], fields["cpu"])
+        keys = VolumeKeys.from_plain(fields["keys"])
+        return cls(fields["path"], tuple(fields["signatures"]), fields["memory"], fields["cpu"], keys)
 
 
 def message_of(line: bytes) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from forensics.disk.keys import VolumeKeys
 from parsers.diagnostics import Diagnostic, Diagnostics
 from parsers.errors import StopcodeError
 from stopcode import __version__
@@ -48,6 +49,7 @@ class Settings:
         memory: bytes one child may have; 0 for no limit.
         signatures: further rules, absolute paths.
         rescan: read images again though nothing changed.
+        keys: what opens encrypted volumes.
         command: the worker (tests give their own).
 
     """
@@ -57,6 +59,7 @@ class Settings:
     memory: int = 4 << 30
     signatures: tuple[str, ...] = ()
     rescan: bool = False
+    keys: VolumeKeys = field(default_factory=VolumeKeys)
     command: Sequence[str] = WORKER
 
 
@@ -156,7 +159,11 @@ class _Batch:
         files = [item.path, *item.parts]
         before = stamp_of(files)
         request = Request(
-            str(item.path), self._settings.signatures, self._settings.memory, int(self._settings.timeout) + 10
+            str(item.path),
+            self._settings.signatures,
+            self._settings.memory,
+            int(self._settings.timeout) + 10,
+            self._settings.keys,
         )
         answer = await scan_in_child(request, self._settings.timeout, command=self._settings.command)
         if isinstance(answer, Failure):

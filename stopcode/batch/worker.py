@@ -86,6 +86,7 @@ def _scan(request: Request, pipe: _Pipe) -> None:
     # Imported before the limits: compiled modules may still be written to their cache.
     import forensics.collect
     import forensics.disk.container  # noqa: F401 - as above
+    from forensics.disk import ImageOptions
     from parsers.diagnostics import Diagnostics
     from signatures import load_database
     from stopcode.scan import Progress, scan
@@ -98,7 +99,9 @@ def _scan(request: Request, pipe: _Pipe) -> None:
         if remark.section is None:
             pipe.say({"step": remark.step})
 
-    pipe.say({"report": scan(request.path, database=database, progress=watch, remarks=remarks.items)})
+    options = ImageOptions(keys=request.keys)
+    report = scan(request.path, database=database, progress=watch, remarks=remarks.items, options=options)
+    pipe.say({"report": report})
 
 
 def main() -> int:

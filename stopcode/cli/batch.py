@@ -14,6 +14,7 @@ from stopcode.cli.arguments import add_output
 from stopcode.cli.context import Context
 from stopcode.cli.errors import UsageError
 from stopcode.cli.exits import Exit, combined
+from stopcode.cli.key_options import add_key_options, given_keys
 from stopcode.cli.output import json_text, output_to, refuse_inputs, write_lines
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exit-zero", action="store_true", help="end with 0 where 1 would say that something was found"
     )
+    add_key_options(parser)
     add_output(parser, ("table", "json", "jsonl", "csv"))
 
 
@@ -84,6 +86,7 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
         memory=args.memory,
         signatures=tuple(os.path.abspath(name) for name in args.signatures),  # noqa: PTH100 - must not follow links
         rescan=args.rescan,
+        keys=given_keys(args, ctx.environment),
     )
     remarks = Diagnostics()
     with _opened(case_path, remarks) as case, output_to(args.output, ctx, [str(item.path) for item in items]) as to:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from forensics.remote.address import is_address, shown_address
 from stopcode.cli.errors import UsageError
+from stopcode.cli.key_options import add_key_options
 
 if TYPE_CHECKING:
+    from forensics.disk.keys import VolumeKeys
     from forensics.disk.options import ImageOptions
 
 __all__ = ["add_image_options", "image_options", "named_images", "shown_image"]
@@ -33,10 +35,11 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
                        help="let an address mean a host of a private network, or this machine")  # fmt: skip
     group.add_argument("--parent", action="append", default=[], metavar="DIR",
                        help="a folder with parents of a differencing disk; may be given again")  # fmt: skip
+    add_key_options(parser)
 
 
-def image_options(args: argparse.Namespace) -> ImageOptions:
-    """Return what the user gave.
+def image_options(args: argparse.Namespace, keys: VolumeKeys) -> ImageOptions:
+    """Return what the user gave, with the keys.
 
     Raises:
         UsageError: a folder that is none.
@@ -48,7 +51,7 @@ def image_options(args: argparse.Namespace) -> ImageOptions:
     for folder in parents:
         if not folder.is_dir():
             raise UsageError(f"--parent {folder}: no such folder")
-    return ImageOptions(parents=parents, allow_redirects=args.allow_redirects, allow_private=args.allow_private)
+    return ImageOptions(parents, keys, allow_redirects=args.allow_redirects, allow_private=args.allow_private)
 
 
 def named_images(verb: str, args: argparse.Namespace) -> list[str]:

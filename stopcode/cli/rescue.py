@@ -15,11 +15,13 @@ from stopcode.cli.context import Context
 from stopcode.cli.errors import UsageError, error_lines
 from stopcode.cli.exits import Exit
 from stopcode.cli.image_options import add_image_options, image_options, named_images, shown_image
+from stopcode.cli.key_options import unlocking
 from stopcode.cli.output import json_text, output_to, write_lines
 
 if TYPE_CHECKING:
     from forensics.collect.dump_list import DumpList
     from forensics.disk import Image
+    from forensics.disk.keys import VolumeKeys
     from stopcode.report.lines import Line
 
 SENTENCE = (
@@ -55,6 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, ("table", "json"))
 
 
+def _opened(args: argparse.Namespace, keys: VolumeKeys, diagnostics: Diagnostics) -> Image:
+    from forensics.disk import open_image
+
+    # What was said before a key was asked for is no longer so.
+    diagnostics.items.clear()
+    return open_image(args.image, diagnostics, image_options(args, keys))
+
+
 def run(args: argparse.Namespace, ctx: Context) -> int:
     """List, then take what was asked for."""
     images = named_images("rescue", args)
@@ -73,13 +83,12 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
 
     from forensics.collect import Machine
     from forensics.collect.dump_list import list_dumps
-    from forensics.disk import open_image
     from forensics.facts import Wants
 
     diagnostics = Diagnostics()
     with (
         output_to(args.output, ctx, [] if is_address(args.image) else [args.image]) as to,
-        open_image(args.image, diagnostics, image_options(args)) as image,
+        unlocking(args, ctx, lambda keys: _opened(args, keys, diagnostics)) as image,
     ):
         found = list_dumps(Machine(image.windows, Wants(), diagnostics))
         document: dict[str, Any] = {

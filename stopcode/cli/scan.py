@@ -12,9 +12,11 @@ from stopcode.cli.context import Context
 from stopcode.cli.errors import UsageError, error_lines
 from stopcode.cli.exits import Exit, combined
 from stopcode.cli.image_options import add_image_options, image_options, named_images, shown_image
+from stopcode.cli.key_options import unlocking
 from stopcode.cli.output import json_text, output_to, write_lines
 
 if TYPE_CHECKING:
+    from forensics.disk.keys import VolumeKeys
     from parsers.diagnostics import Diagnostic
     from signatures import Database
     from stopcode.report.document import Report
@@ -86,8 +88,12 @@ def _one(
     from stopcode.report.outcome import exit_of
     from stopcode.scan import scan
 
-    with watcher_of(ctx, shown_image(image), as_json=args.progress_json) as progress:
-        report = scan(image, database=rules[0], progress=progress, remarks=rules[1], options=image_options(args))
+    def once(keys: VolumeKeys) -> Report:
+        options = image_options(args, keys)
+        with watcher_of(ctx, shown_image(image), as_json=args.progress_json) as progress:
+            return scan(image, database=rules[0], progress=progress, remarks=rules[1], options=options)
+
+    report = unlocking(args, ctx, once)
     _write(report, args.format, to, first=first)
     return exit_of(report)
 
