@@ -7,12 +7,25 @@ past the end gives fewer bytes, never an error; a place that is there and cannot
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self, runtime_checkable
 
 from parsers.errors import ReadError, TruncatedError
 
-__all__ = ["ByteSource", "BytesSource", "FileSource", "ImageFile", "StreamSource", "WindowSource", "read_exact"]
+__all__ = [
+    "ByteSource",
+    "BytesSource",
+    "FileSource",
+    "ImageFile",
+    "StreamSource",
+    "WindowSource",
+    "pieces",
+    "read_exact",
+]
+
+_PIECE = 1 << 20
 
 
 @runtime_checkable
@@ -185,6 +198,11 @@ class WindowSource:
         if offset < 0 or length <= 0 or offset >= self._size:
             return b""
         return self._source.read_at(self._offset + offset, min(length, self._size - offset))
+
+
+def pieces(source: ByteSource, limit: int) -> list[Callable[[], bytes]]:
+    """Return what reads the first `limit` bytes of a source, in pieces of a MiB that need nothing of each other."""
+    return [partial(source.read_at, at, _PIECE) for at in range(0, min(source.size, limit), _PIECE)]
 
 
 def read_exact(source: ByteSource, offset: int, length: int, *, format: str) -> bytes:

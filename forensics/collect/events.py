@@ -12,6 +12,7 @@ from typing import Literal
 from forensics.collect.evtx_log import LogRecord, ReadLog, read_log
 from forensics.collect.machine import Machine
 from forensics.facts import EventFact, Facts, path_of, source
+from parsers.bytesource import pieces
 from parsers.errors import NotCollectedError, StopcodeError
 from parsers.limits import MAX_EVENT_LOG, MAX_EVENTS
 
@@ -120,7 +121,9 @@ def _read(machine: Machine, facts: Facts, name: str, wanted: set[tuple[str, int]
             if name == "System":
                 _no_system_log(machine, facts, f"there is no {path}")
             return None
-        log = read_log(machine.windows.files.open(path), {event_id for _provider, event_id in wanted})
+        source = machine.windows.files.open(path)
+        machine.windows.ahead(pieces(source, MAX_EVENT_LOG))
+        log = read_log(source, {event_id for _provider, event_id in wanted})
     except NotCollectedError as error:
         # Few collect every log: only of the one that boots are read from is it told.
         if name == "System":

@@ -8,12 +8,14 @@ offset; `DMIO:ID:` and the GUID of a GPT partition).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from forensics.disk.boot_store import BootStore, BootVolume, read_stores
 from forensics.disk.hives import open_hive
 from forensics.disk.tree import join, parts_of
+from parsers.bytesource import pieces
 from parsers.diagnostics import Diagnostics
 from parsers.errors import StopcodeError
 from parsers.registry import Hive
@@ -39,6 +41,9 @@ _VARIABLES: Final = {
 _SYSTEM_ROOT: Final = ("%systemroot%", "%windir%", "systemroot")
 #: Hives that lie elsewhere than in System32/config.
 _PLACES: Final = {"AMCACHE": "AppCompat\\Programs\\Amcache.hve"}
+#: Hives of which nearly all is read, piece by piece in no order; up to how many bytes.
+_READ_WHOLE: Final = ("SYSTEM",)
+_SMALL_HIVE: Final = 32 << 20
 _CURRENT_VERSION: Final = r"Microsoft\Windows NT\CurrentVersion"
 
 
@@ -121,8 +126,15 @@ class WindowsVolume:
         kept = self._hives.get(key)
         if kept is None:
             path = f"{self.root}\\" + _PLACES.get(key, f"System32\\config\\{name}")
+            if key in _READ_WHOLE and self._ahead is not None:
+                self._foresee(path)
             kept = self._hives[key] = open_hive(self.files, path, key, self._diagnostics)
         return kept
+
+    def _foresee(self, path: str) -> None:
+        """Have a hive fetched whole; whoever opens it is told what is wrong with it."""
+        with suppress(StopcodeError):
+            self.ahead(pieces(self.files.open(path), _SMALL_HIVE))
 
     def resolve(self, image_path: str) -> str | None:
         r"""Return the path on this volume that a path in the registry means, or None when it is on another volume.
