@@ -1,8 +1,7 @@
 """BitLocker: what a volume needs to be opened, and the opened volume.
 
-Sources: fox-it/dissect.fve 4.6 reads the metadata and unwraps the keys; the names of protectors and the mask of smart
-cards are those of mbroz/cryptsetup (`lib/bitlk/bitlk.c`). Tried on the nine volumes of cryptsetup's tests and on
-those of dissect.fve's.
+Source: fox-it/dissect.fve 4.6, which reads the metadata and unwraps the keys. Tried on the nine volumes of
+cryptsetup's tests and on those of dissect.fve's.
 
 What an attacker may have written is bounded before dissect sees it: a copy of the metadata is 64 KiB. A key counts
 only when three things agree: the MAC of the volume master key, the sealed digest of the metadata, and a first sector
@@ -13,12 +12,13 @@ sound ones.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
+from forensics.disk.bitlocker_keys import Protector, attempts, masters_of, protector_of
 from forensics.disk.bitlocker_map import DecryptedVolume, Layout, Region, read_regions
 from forensics.disk.filesystems import identify
 from forensics.disk.foreign import as_ours
@@ -26,10 +26,10 @@ from forensics.disk.keys import VolumeKeys
 from parsers.bytesource import ByteSource
 from parsers.disk.sector_cipher import SectorCipher, cbc, elephant, xts
 from parsers.errors import FormatError, LockedVolumeError, StopcodeError, UnsupportedError
-from parsers.limits import MAX_BITLOCKER_METADATA, MAX_BITLOCKER_TRIES
+from parsers.limits import MAX_BITLOCKER_METADATA
 
 if TYPE_CHECKING:
-    from forensics.facts import EncryptionDict, ProtectorDict
+    from forensics.facts import EncryptionDict
 
 __all__ = ["BitLocker", "Opened", "Protector", "open_bitlocker"]
 
@@ -42,56 +42,12 @@ _METHODS: Final[dict[int, tuple[str, Callable[[bytes, int], SectorCipher] | None
     0x8004: ("AES-XTS-128", xts),
     0x8005: ("AES-XTS-256", xts),
 }
-_CLEAR: Final = 0x0000
-_EXTERNAL: Final = 0x0200
-_RECOVERY: Final = 0x0800
-_PASSPHRASE: Final = 0x2000
-_PROTECTORS: Final = {
-    _CLEAR: "clear key",
-    0x0100: "TPM",
-    _EXTERNAL: "startup key",
-    0x0300: "TPM + startup key",
-    0x0500: "TPM + PIN",
-    0x0700: "TPM + PIN + startup key",
-    _RECOVERY: "recovery password",
-    0x1000: "smart card",
-    _PASSPHRASE: "passphrase",
-}
 _STATES: Final = {1: "decrypted", 2: "converting", 3: "paused", 4: "encrypted", 5: "converting"}
 _HINT: Final = (
     "--recovery-password-file FILE with the 48 digits (manage-bde -protectors -get C:, Active Directory, Entra ID), "
     "or --bek FILE with the key file; of Azure Disk Encryption: the BEK is the secret of Key Vault that the VM's "
     "encryption settings name"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Protector:
-    """One way to the volume master key.
-
-    Attributes:
-        kind: "TPM", "TPM + PIN", "startup key", "recovery password", "passphrase", "clear key" ...
-        identifier: its GUID, upper case: what a directory keeps the recovery password under.
-
-    """
-
-    kind: str
-    identifier: str
-
-    @property
-    def file(self) -> str:
-        """Return the name of its key file; "" when it has none."""
-        return f"{self.identifier}.BEK" if self.kind == "startup key" else ""
-
-    def described(self) -> ProtectorDict:
-        """Return the protector for the facts."""
-        made: ProtectorDict = {"kind": self.kind, "identifier": self.identifier}
-        if self.file:
-            made["file"] = self.file
-        return made
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.file or '{' + self.identifier + '}'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +139,7 @@ class BitLocker:
         kind = int(dataset.header.FvekType)
         self.method = _METHODS[kind][0] if kind in _METHODS else f"method {kind:#x}"
         self.identifier = str(dataset.identifier).upper()
-        self.protectors = tuple(_protector(item) for item in _masters(copies[0]))
+        self.protectors = tuple(protector_of(item) for item in masters_of(copies[0]))
         state = _STATES.get(int(copies[0].header.CurrentState), "unknown")
         self.state = "partly encrypted" if eow_offsets and state == "encrypted" else state
 
@@ -231,10 +187,10 @@ class BitLocker:
     def _master_key(self, keys: VolumeKeys) -> tuple[Any, Protector]:
         tried: list[str] = []
         with as_ours("BitLocker"):
-            for master, unwrap, name in self._attempts(keys, tried):
+            for master, unwrap, name in attempts(self._copies[0], keys, tried):
                 tried.append(name)
                 try:
-                    return unwrap(), _protector(master)
+                    return unwrap(), protector_of(master)
                 except ValueError:
                     # The MAC does not fit: another key.
                     continue
@@ -245,53 +201,6 @@ class BitLocker:
         elif keys:
             text += "; none of the keys given is for one of these"
         raise LockedVolumeError(text, hint=f"give {_HINT}")
-
-    def _attempts(self, keys: VolumeKeys, tried: list[str]) -> Iterator[tuple[Any, Callable[[], Any], str]]:
-        """Yield every pair of a protector and a key that may fit, the cheap ones first."""
-        from dissect.fve.bde.information import Dataset
-
-        masters = list(_masters(self._copies[0]))
-        for master in masters:
-            key = master.clear_key() if _mask(master) == _CLEAR else None
-            if key is not None:
-                yield master, partial(_unwrap, master, key.data), str(_protector(master))
-        for bek in keys.beks:
-            startup = Dataset(BytesIO(bek[:MAX_BITLOCKER_METADATA])).find_startup_key()
-            key = startup.external_key() if startup is not None else None
-            if key is None:
-                tried.append("a BEK file without a key")
-                continue
-            name = str(startup.identifier).upper()
-            fitting = [item for item in masters if _mask(item) == _EXTERNAL and item.identifier == startup.identifier]
-            if not fitting:
-                tried.append(f"BEK file of another volume ({name}.BEK)")
-            for master in fitting:
-                yield master, partial(_unwrap, master, key.data), f"startup key {name}.BEK"
-        secrets = self._stretched_secrets(keys, masters)
-        for number, (master, derive) in enumerate(secrets):
-            if number == MAX_BITLOCKER_TRIES:
-                tried.append(f"no more than {MAX_BITLOCKER_TRIES} of {len(secrets)} keys")
-                return
-            yield master, partial(_stretched, master, derive), str(_protector(master))
-
-    def _stretched_secrets(self, keys: VolumeKeys, masters: list[Any]) -> list[tuple[Any, Callable[[], bytes]]]:
-        """Return the pairs of a protector and a recovery password or passphrase, those named by identifier first."""
-        from dissect.fve.bde.key import derive_recovery_key, derive_user_key
-
-        named: list[tuple[Any, Callable[[], bytes]]] = []
-        others: list[tuple[Any, Callable[[], bytes]]] = []
-        for password in keys.recovery_passwords:
-            for master in masters:
-                if _mask(master) == _RECOVERY:
-                    mine = _protector(master).identifier in password.near
-                    (named if mine else others).append((master, partial(derive_recovery_key, password.digits)))
-        if len(keys.recovery_passwords) > MAX_BITLOCKER_TRIES:
-            # A table of many machines' passwords: those of others are not tried.
-            others.clear()
-        for text in keys.passphrases:
-            passphrases = [item for item in masters if _mask(item) == _PASSPHRASE]
-            others += [(master, partial(derive_user_key, text)) for master in passphrases]
-        return named + others
 
     def _sealed(self, master: Any) -> Any:
         """Return the first copy of the metadata whose digest, sealed with the master key, is right."""
@@ -344,38 +253,3 @@ class BitLocker:
         if any(offset % sector for offset, _size in hidden):
             raise FormatError("BitLocker", "a place of its own begins within a sector")
         return Layout(sector, moved, moved_to, tuple(sorted(set(hidden))), encrypted_to, tuple(regions))
-
-
-def _masters(information: Any) -> Iterator[Any]:
-    yield from information.dataset.find_vmk(max_priority=0xFFFF)
-
-
-def _mask(master: Any) -> int:
-    return int(master.priority) & 0xFF00
-
-
-def _protector(master: Any) -> Protector:
-    mask = _mask(master)
-    return Protector(_PROTECTORS.get(mask, f"protector {mask:#06x}"), str(master.identifier).upper())
-
-
-def _unwrap(master: Any, key: bytes) -> Any:
-    """Return the volume master key that a protector wraps.
-
-    Raises:
-        ValueError: it is not wrapped with this key.
-
-    """
-    wrapped = master.aes_ccm_encrypted_key()
-    if wrapped is None:
-        raise FormatError("BitLocker", "a protector without the volume's master key")
-    return wrapped.unbox(key)
-
-
-def _stretched(master: Any, derive: Callable[[], bytes]) -> Any:
-    from dissect.fve.bde.key import stretch
-
-    salt = master.stretch_key(None)
-    if salt is None:
-        raise FormatError("BitLocker", "a protector without its salt")
-    return _unwrap(master, stretch(derive(), salt.salt))

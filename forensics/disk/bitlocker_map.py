@@ -96,7 +96,9 @@ def read_regions(source: ByteSource, offsets: list[int], sector: int) -> tuple[l
             found = copy
             break
     if found is None:
-        raise FormatError("BitLocker", "the map of what is encrypted is damaged, and so is its copy")
+        raise FormatError(
+            "BitLocker", "it is encrypted in part, and the map of which parts is damaged, and so is its copy"
+        )
     with as_ours("BitLocker"):
         chunk = int(found.chunk_size)
         if chunk < sector or chunk % sector:

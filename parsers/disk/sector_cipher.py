@@ -11,6 +11,7 @@ with integers as wide as all these sectors together: in Python that is some fift
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import repeat
 from typing import Final, Protocol
 
@@ -76,7 +77,7 @@ def xts(key: bytes, sector_size: int) -> SectorCipher:
         count = len(data) // sector_size
         tweaks = int.from_bytes(_spread(tweak_cipher.encrypt(_numbers(sector, count, 1)), sector_size), "little")
         # Block j of a sector has the sector's tweak times x^j: doubled up, 1 block becomes 2, 4, 8 ...
-        lanes = int.from_bytes(b"\x01".ljust(_BLOCK, b"\0") * (len(data) // _BLOCK), "little")
+        lanes = len(data) // _BLOCK
         done = 1
         while done < sector_size // _BLOCK:
             # Above x^64 what is carried over would have to be carried again.
@@ -97,12 +98,19 @@ def _times_power_of_x(value: int, power: int, lanes: int) -> int:
     Args:
         value: lanes beside each other, little-endian.
         power: at most 64.
-        lanes: the number 1 in each lane.
+        lanes: how many there are.
 
     """
-    low = lanes * ((1 << (128 - power)) - 1)
-    carried = (value >> (128 - power)) & (lanes * ((1 << power) - 1))
-    return ((value & low) << power) ^ carried ^ (carried << 1) ^ (carried << 2) ^ (carried << 7)
+    carried = (value >> (128 - power)) & _in_each(power, lanes)
+    return (
+        ((value & _in_each(128 - power, lanes)) << power) ^ carried ^ (carried << 1) ^ (carried << 2) ^ (carried << 7)
+    )
+
+
+@lru_cache(maxsize=32)
+def _in_each(bits: int, lanes: int) -> int:
+    """Return the lowest bits of each lane; a mask is made once for reads of one length."""
+    return int.from_bytes(((1 << bits) - 1).to_bytes(_BLOCK, "little") * lanes, "little")
 
 
 def cbc(key: bytes, sector_size: int) -> SectorCipher:
