@@ -41,10 +41,12 @@ class Container:
         sector_size: bytes of a logical sector: partition tables and boot sectors count in it.
         files: every host file that it reads, with what was read of each.
         details: facts about the container for a report, plain data.
+        layers: the disk and its parents, nearest first.
 
     """
 
     def __init__(self, layer: Layer, opening: Opening) -> None:
+        self.layers = [layer, *layer.parents]
         # A remote file has a cache of its own, below the container; one is enough.
         self.source: ByteSource = layer.source if opening.remote is not None else CachedSource(layer.source)
         self._remote = opening.remote
@@ -93,7 +95,11 @@ class Container:
 
 
 def open_container(
-    path: str | Path | RemoteFile, diagnostics: Diagnostics, options: ImageOptions | None = None
+    path: str | Path | RemoteFile,
+    diagnostics: Diagnostics,
+    options: ImageOptions | None = None,
+    *,
+    without_parents: bool = False,
 ) -> Container:
     """Open a disk image.
 
@@ -102,6 +108,7 @@ def open_container(
             may be given opened, and is closed with the container.
         diagnostics: takes what was doubtful, damaged or worked around.
         options: what the user gives beside the name.
+        without_parents: go on where a parent is missing; that is told, and what it holds cannot be read.
 
     Raises:
         InputNotFoundError: no such file.
@@ -112,7 +119,7 @@ def open_container(
         OpenError: the file may not be read.
 
     """
-    opening = Opening(diagnostics, options or ImageOptions())
+    opening = Opening(diagnostics, options, without_parents=without_parents)
     try:
         layer = open_layer(_located(path, opening), opening)
         _check_claims(layer, diagnostics)
@@ -146,11 +153,11 @@ def open_layer(path: Path, opening: Opening, *, kind: str = "") -> Layer:
 
     """
     opening.enter(path)
-    source = opening.file(path)
-    kind = kind or recognise(source, path)
-    layer = _open_kind(kind, source, path, opening)
-    opening.leave()
-    return layer
+    try:
+        source = opening.file(path)
+        return _open_kind(kind or recognise(source, path), source, path, opening)
+    finally:
+        opening.leave()
 
 
 def _open_kind(kind: str, source: ImageFile, path: Path, opening: Opening) -> Layer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from forensics.disk.options import ImageOptions
 from parsers.bytesource import ByteSource, FileSource, ImageFile
 from parsers.diagnostics import Diagnostics
+from parsers.disk.extents import Extent
 from parsers.errors import FormatError, InputNotFoundError, NotADiskError, OpenError
 from parsers.limits import MAX_DISK_CHAIN
 
@@ -33,6 +34,9 @@ class Layer:
         sector_size: bytes of a logical sector.
         details: more facts about the container, plain data.
         parents: its chain, nearest first.
+        identity: by what a child knows it; "" where its format has nothing of the kind.
+        facts: what only `stopcode disk` tells of it, plain data.
+        extents: yields where the disk's bytes come from, block by block; None where that is not known.
 
     """
 
@@ -43,6 +47,9 @@ class Layer:
     sector_size: int = 512
     details: dict[str, Any] = field(default_factory=dict)
     parents: list[Layer] = field(default_factory=list)
+    identity: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    extents: Callable[[], Iterator[Extent]] | None = None
 
 
 class Opening:
@@ -51,6 +58,7 @@ class Opening:
     Args:
         diagnostics: takes the remarks.
         options: what the user gives beside the name.
+        without_parents: go on where a parent is missing: what it holds cannot be read then, and that is told.
 
     Attributes:
         files: every file opened so far; all are closed with the image.
@@ -58,9 +66,12 @@ class Opening:
 
     """
 
-    def __init__(self, diagnostics: Diagnostics, options: ImageOptions | None = None) -> None:
+    def __init__(
+        self, diagnostics: Diagnostics, options: ImageOptions | None = None, *, without_parents: bool = False
+    ) -> None:
         self.diagnostics = diagnostics
         self.options = options or ImageOptions()
+        self.without_parents = without_parents
         self.files: list[ImageFile] = []
         self.remote: RemoteFile | None = None
         self._elsewhere: dict[Path, RemoteFile] = {}

@@ -13,16 +13,68 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from forensics.disk.opening import Opening, base_name, files_in, named_in
+from forensics.disk.opening import Layer, Opening, base_name, files_in, named_in
 from parsers.bytesource import ImageFile
-from parsers.errors import MissingParentError, StopcodeError
+from parsers.errors import MissingParentError, ReadError, StopcodeError
 from parsers.limits import MAX_PARENT_CANDIDATES
 
-__all__ = ["called", "find_by_identity", "missing", "named", "others"]
+__all__ = ["MISSING", "Wanted", "called", "find_by_identity", "missing", "named", "others", "parent_of"]
+
+#: Kind of a layer whose file is not there.
+MISSING = "missing"
 
 #: A drive, a share, a scheme of a URL or of qemu's own names: no relative path.
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+class Wanted(NamedTuple):
+    """A parent that is looked for: what it is called, what it is known by, and how long its child's disk is."""
+
+    name: str
+    identity: str
+    size: int
+
+
+class _Lost:
+    """The disk of a parent that is not there: a length, and an error wherever it is read."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._wanted.size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Raise ReadError, but for what no disk of this length has."""
+        if offset < 0 or length <= 0 or offset >= self.size:
+            return b""
+        raise ReadError(f"this place is stored in the parent {self._wanted.name}, which is missing", address=offset)
+
+
+def parent_of(child: Path, opening: Opening, find: Callable[[], Layer], wanted: Wanted) -> Layer:
+    """Return the parent of a disk.
+
+    Args:
+        child: the file of the child.
+        opening: the image; one that is opened without parents gets a disk where nothing can be read instead.
+        find: opens the parent.
+        wanted: what is known of it.
+
+    Raises:
+        MissingParentError: it is not there, and nobody said to go on without.
+
+    """
+    try:
+        return find()
+    except MissingParentError as error:
+        if not opening.without_parents:
+            raise
+        opening.diagnostics.error("container.parent-missing", error.message, hint=error.hint, source=child.name)
+        return Layer(_Lost(wanted), MISSING, Path(wanted.name), identity=wanted.identity)
 
 
 def named(child: Path, names: Iterable[str], opening: Opening) -> Iterator[Path]:

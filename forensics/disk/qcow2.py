@@ -13,7 +13,7 @@ from construct import Bytes, Container, Int32ub, Int64ub, Struct
 
 from forensics.disk.foreign import ForeignSource, SourceFile, as_ours
 from forensics.disk.opening import Layer, Opener, Opening, base_name, beside
-from forensics.disk.parents import called, missing, named
+from forensics.disk.parents import Wanted, called, missing, named, parent_of
 from parsers.bytesource import ByteSource, ImageFile, StreamSource, read_exact
 from parsers.disk.reading import PaddedSource
 from parsers.disk.table import numbers
@@ -49,6 +49,7 @@ _CHECKED_L1 = 4096
 _CHECKED_L2_BYTES = 1 << 20
 _MAX_NAME = 1023
 _MAX_EXTENSIONS = 64
+_BACKING = {b"raw": "raw", b"qcow2": "QCOW2", b"vmdk": "VMDK", b"vdi": "VDI", b"vpc": "VHD", b"vhdx": "VHDX"}
 _CONVERT = "convert it with qemu-img convert -O raw and scan that"
 
 
@@ -162,12 +163,15 @@ def _open_backing(
     if size > _MAX_NAME:
         raise FormatError("QCOW2", "the name of the backing file is too long", found=size)
     name = read_exact(source, offset, size, format="QCOW2").decode("utf-8", "replace")
-    found = next(named(path, [name], opening), None)
-    if found is None:
-        what = f"{path.name} has the backing file {called([name])}, which"
-        raise missing(what, path, opening, instead="flatten the disk: qemu-img convert")
-    kinds = {b"raw": "raw", b"qcow2": "QCOW2", b"vmdk": "VMDK", b"vdi": "VDI", b"vpc": "VHD", b"vhdx": "VHDX"}
-    return opener(found, opening, kind=kinds.get(format, ""))
+
+    def find() -> Layer:
+        found = next(named(path, [name], opening), None)
+        if found is None:
+            what = f"{path.name} has the backing file {called([name])}, which"
+            raise missing(what, path, opening, instead="flatten the disk: qemu-img convert")
+        return opener(found, opening, kind=_BACKING.get(format, ""))
+
+    return parent_of(path, opening, find, Wanted(called([name]), "", header.size))
 
 
 def _data_file(name: bytes, path: Path, opening: Opening) -> ImageFile:

@@ -14,7 +14,7 @@ from construct import Bytes, Container, Int32ul, Int64ul, Padding, Struct
 
 from forensics.disk.foreign import ForeignSource, SourceFile, as_ours
 from forensics.disk.opening import Layer, Opener, Opening
-from forensics.disk.parents import missing, others
+from forensics.disk.parents import Wanted, missing, others, parent_of
 from parsers.bytesource import ImageFile, StreamSource, read_exact
 from parsers.disk.reading import PaddedSource
 from parsers.disk.table import numbers
@@ -75,9 +75,13 @@ def open_vdi(source: ImageFile, path: Path, opening: Opening, opener: Opener) ->
     _check_blocks(source, header, path, opening)
     parent = None
     if header.image_type in (3, 4) or any(header.parent_id):
-        parent = opener(_find_parent(header, path, opening), opening, kind="VDI")
+        wanted = Wanted("without a name", str(UUID(bytes_le=bytes(header.parent_id))), header.size)
+        parent = parent_of(
+            path, opening, lambda: opener(_find_parent(header, path, opening), opening, kind="VDI"), wanted
+        )
     layer = Layer(_open_disk(source, header, parent), "VDI", path, _TYPES.get(header.image_type, ""))
     layer.details["block_size"] = block
+    layer.identity = str(UUID(bytes_le=bytes(header.unique_id)))
     if parent is not None:
         layer.parents = [parent, *parent.parents]
     return layer

@@ -14,7 +14,7 @@ from typing import Any
 
 from forensics.disk.foreign import ForeignSource, SourceFile, as_ours
 from forensics.disk.opening import Layer, Opener, Opening, base_name, beside
-from forensics.disk.parents import called, missing, named
+from forensics.disk.parents import Wanted, called, missing, named, parent_of
 from parsers.bytesource import ByteSource, ImageFile
 from parsers.disk.reading import ConcatSource, ExtentSource, ZeroSource, read_padded
 from parsers.disk.table import numbers
@@ -70,14 +70,18 @@ def open_vmdk(source: ImageFile, path: Path, opening: Opening, opener: Opener) -
             hint="name the small .vmdk that lists the extents",
             source=path.name,
         )
-    parent = _open_parent(descriptor, path, opening, opener)
+    disk_size = sum(extent.sectors for extent in descriptor.extents) * _SECTOR
+    parent = None
+    if _parent_id(descriptor) != _NO_PARENT:
+        wanted = Wanted(called(_parent_names(descriptor)), _parent_id(descriptor), disk_size)
+        parent = parent_of(path, opening, lambda: _open_parent(descriptor, path, opening, opener), wanted)
     if header is None:
         disk = _open_extents(descriptor, path, opening, parent)
     else:
         disk = _open_sparse(source, path, 0, opening, parent)
     layer = Layer(disk, "VMDK", path, str(descriptor.attr.get("createType", "")))
     if "CID" in descriptor.attr:
-        layer.details["cid"] = str(descriptor.attr["CID"]).lower()
+        layer.details["cid"] = layer.identity = str(descriptor.attr["CID"]).lower()
     if parent is not None:
         layer.parents = [parent, *parent.parents]
     return layer
@@ -100,11 +104,16 @@ def _parse(text: bytes) -> Any:
         return DiskDescriptor.parse(text.split(b"\0", 1)[0].decode("utf-8", "replace"))
 
 
-def _open_parent(descriptor: Any, path: Path, opening: Opening, opener: Opener) -> Layer | None:
-    wanted = str(descriptor.attr.get("parentCID", _NO_PARENT)).lower()
-    if wanted == _NO_PARENT:
-        return None
-    names = [str(descriptor.attr.get("parentFileNameHint", ""))]
+def _parent_id(descriptor: Any) -> str:
+    return str(descriptor.attr.get("parentCID", _NO_PARENT)).lower()
+
+
+def _parent_names(descriptor: Any) -> list[str]:
+    return [str(descriptor.attr.get("parentFileNameHint", ""))]
+
+
+def _open_parent(descriptor: Any, path: Path, opening: Opening, opener: Opener) -> Layer:
+    wanted, names = _parent_id(descriptor), _parent_names(descriptor)
     wrong = ""
     for found in named(path, names, opening):
         identity = _content_id(found, opening) or wanted

@@ -11,6 +11,7 @@ differencing block's bitmap says which sectors are the child's, most significant
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +20,7 @@ from construct import Container
 from parsers.bytesource import ByteSource, read_exact
 from parsers.diagnostics import Diagnostics
 from parsers.disk.bitmap import SectorBitmaps, runs
+from parsers.disk.extents import Extent, State, split_at
 from parsers.disk.reading import read_padded, read_present
 from parsers.disk.table import EntryTable
 from parsers.disk.vhd_layouts import DYNAMIC_HEADER, FOOTER, FOOTER_COOKIE, HEADER_COOKIE
@@ -108,6 +110,7 @@ class Vhd:
         unique_id: 16 bytes; a child's `parent_id` is its parent's `unique_id`.
         parent_names: what the file calls its parent, the most useful first.
         creator: the program that wrote it ("win ", "vpc ", "qemu").
+        created: when it was made, seconds since 2000-01-01 00:00 UTC.
         truncated: the file lacks data that it should hold.
 
     Raises:
@@ -132,6 +135,7 @@ class Vhd:
         self._size: int = footer.current_size
         self.unique_id: bytes = footer.unique_id
         self.creator: str = footer.creator_application.decode("latin-1").rstrip("\0")
+        self.created: int = footer.time_stamp
         if footer.saved_state:
             diagnostics.info(
                 "vhd.saved-state",
@@ -273,6 +277,29 @@ class Vhd:
         own = header.parent_unicode_name.decode("utf-16-be", "replace").split("\0", 1)[0]
         ordered = [names.get(b"W2ru", ""), names.get(b"W2ku", ""), own, names.get(b"MacX", "")]
         return tuple(dict.fromkeys(name for name in ordered if name))
+
+    # -- extents -------------------------------------------------------------------------------------------------
+
+    def extents(self) -> Iterator[Extent]:
+        """Yield where the disk's bytes come from, in order: of each block one extent, or two where it is cut."""
+        if self.kind == "fixed":
+            yield from split_at(0, self._size, self._end, "stored")
+            return
+        absent: State = "zero" if self.kind == "dynamic" else "parent"
+        present: State = "stored" if self.kind == "dynamic" else "mixed"
+        for first, page in self._table.pages():
+            for block, entry in enumerate(page, first):
+                offset, length = block * self.block_size, self._needed(block)
+                if entry == _ABSENT:
+                    yield Extent(offset, length, absent)
+                elif not self._clear_of_metadata(entry * SECTOR):
+                    yield Extent(offset, length, "lost")
+                else:
+                    there = self._end - entry * SECTOR - self._bitmap_size
+                    yield from split_at(offset, length, there, present)
+        rest = self._table.count * self.block_size
+        if rest < self._size:
+            yield Extent(rest, self._size - rest, "lost")
 
     # -- reading -------------------------------------------------------------------------------------------------
 

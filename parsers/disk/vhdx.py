@@ -10,12 +10,14 @@ through the log. Sector bitmaps of differencing disks count from the least signi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from uuid import UUID
 
 from parsers.bytesource import ByteSource
 from parsers.diagnostics import Diagnostics
 from parsers.disk.bitmap import SectorBitmaps, runs
+from parsers.disk.extents import Extent, split_at
 from parsers.disk.reading import read_padded, read_present
 from parsers.disk.table import EntryTable
 from parsers.disk.vhdx_header import Region, choose_header, read_regions
@@ -63,6 +65,8 @@ class Vhdx:
         parent_names: what the file calls its parent, the most useful first.
         creator: the program that wrote it.
         log: "clean", "replayed" or "dirty" (it could not be replayed).
+        log_entries: how many entries were applied, and the sequence numbers of the first and last of them; None when
+            none was.
         truncated: the file lacks data that it should hold.
 
     Raises:
@@ -83,6 +87,7 @@ class Vhdx:
         self._header = choose_header(source, diagnostics)
         self.data_write_guid = str(UUID(bytes_le=self._header.data_write_guid))
         self.log = "clean"
+        self.log_entries: tuple[int, int, int] | None = None
         self._source = self._replay(source) if any(self._header.log_guid) else source
         regions = read_regions(self._source, diagnostics)
         self.metadata = read_metadata(self._source, regions[METADATA_REGION])
@@ -141,6 +146,7 @@ class Vhdx:
             return source
         replay = apply_log(source, entries)
         self.log = "replayed"
+        self.log_entries = (replay.entries, replay.first, replay.last)
         self._diagnostics.info(
             "vhdx.log-replayed",
             f"the VHDX was not closed; its log was replayed in memory ({replay.entries} entries, {replay.first} to "
@@ -221,6 +227,31 @@ class Vhdx:
                 "container.damaged",
                 f"{misplaced + doubled} blocks of the VHDX lie in the place of another block or of its structures",
             )
+
+    # -- extents -------------------------------------------------------------------------------------------------
+
+    def extents(self) -> Iterator[Extent]:
+        """Yield where the disk's bytes come from, in order: of each block one extent, or two where it is cut."""
+        differencing = self.kind == "differencing"
+        chunk, end, block = self._ratio + 1, self._source.size, 0
+        for first, page in self._table.pages():
+            for index, entry in enumerate(page, first):
+                if index % chunk == self._ratio or block >= self._blocks:
+                    continue  # the place of a bitmap, or behind the last block
+                offset = block * self.block_size
+                length = min(self.block_size, self.size - offset)
+                state, at = entry & _STATE, entry & _PLACE
+                block += 1
+                if state in (_UNDEFINED, _ZERO, _UNMAPPED) or (state == _NOT_PRESENT and not differencing):
+                    yield Extent(offset, length, "zero")
+                elif state == _NOT_PRESENT:
+                    yield Extent(offset, length, "parent")
+                elif at < _MIB or not (state == _FULL or (state == _PARTIAL and differencing)):
+                    yield Extent(offset, length, "lost")
+                else:
+                    yield from split_at(offset, length, end - at, "stored" if state == _FULL else "mixed")
+        if block < self._blocks:
+            yield Extent(block * self.block_size, self.size - block * self.block_size, "lost")
 
     # -- reading -------------------------------------------------------------------------------------------------
 

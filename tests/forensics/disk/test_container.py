@@ -9,12 +9,12 @@ import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from forensics.disk import container as module
 from forensics.disk.container import Container, open_container
-from forensics.disk.options import ImageOptions
 from parsers.diagnostics import Diagnostics
 from parsers.errors import (
     FormatError,
@@ -464,8 +464,8 @@ def test_closing_closes_every_file_also_when_opening_failed(tmp_path: Path, monk
     made: list[module.Opening] = []
 
     class Watched(module.Opening):
-        def __init__(self, diagnostics: Diagnostics, options: ImageOptions | None = None) -> None:
-            super().__init__(diagnostics, options)
+        def __init__(self, diagnostics: Diagnostics, *words: Any, **more: Any) -> None:
+            super().__init__(diagnostics, *words, **more)
             made.append(self)
 
     monkeypatch.setattr(module, "Opening", Watched)
