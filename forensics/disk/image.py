@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forensics.disk.archive import ArchiveFiles
-from forensics.disk.boot_store import BootVolume, booted, read_stores
 from forensics.disk.collection import (
     Collection,
     archive_kind,
@@ -16,12 +15,11 @@ from forensics.disk.collection import (
     open_archive,
     open_folder,
 )
-from forensics.disk.fat import FatFiles
 from forensics.disk.files import NtfsFiles
-from forensics.disk.find import Candidate, best, candidates
 from forensics.disk.folder import FolderFiles
 from forensics.disk.layouts import drive_folders
 from forensics.disk.options import ImageOptions
+from forensics.disk.pick import identity_of, pick_windows
 from forensics.disk.volumes import Volume, describe_table, find_volumes
 from forensics.disk.windows import Beside, WindowsVolume
 from forensics.facts import VolumeFact
@@ -159,24 +157,8 @@ def _open_files(path: str, opened: Collection, diagnostics: Diagnostics) -> Imag
 def _open_disk(path: str, container: Container, diagnostics: Diagnostics, options: ImageOptions | None) -> Image:
     keys = options.keys if options is not None else None
     table, volumes = find_volumes(container.source, container.sector_size, diagnostics, keys)
-    found: list[Candidate] = []
-    for volume in volumes:
-        if volume.ntfs is not None:
-            try:
-                found += candidates(NtfsFiles(volume.ntfs), str(volume), volume.index)
-            except StopcodeError as error:
-                volume.problem = error.message
-                diagnostics.error("volume.unreadable", f"A folder of the volume at {volume.offset:#x}: {error.message}")
-    boot = [
-        BootVolume(f"volume {volume.index}", volume.boots, _files_of(volume), volume.problem or _unread(volume))
-        for volume in volumes
-        if volume.boots is not None
-    ]
-    starts = booted(read_stores(boot, Diagnostics())) if len(found) > 1 else None
-    default = next(
-        (each for each in found if starts == (_identity(table, volumes[each.index]), each.root.lower())), None
-    )
-    chosen = best(found, diagnostics, default)
+    picked = pick_windows(table, volumes, diagnostics)
+    chosen, boot = picked.chosen, picked.boot
     if chosen is None:
         collected = _collected_on(path, container, volumes, diagnostics)
         if collected is not None:
@@ -184,12 +166,12 @@ def _open_disk(path: str, container: Container, diagnostics: Diagnostics, option
         raise _no_windows(path, table, volumes)
     volumes[chosen.index].role = "windows"
     beside = [
-        Beside(f"volume {volume.index}", volume.label, NtfsFiles(volume.ntfs), _identity(table, volume))
+        Beside(f"volume {volume.index}", volume.label, NtfsFiles(volume.ntfs), identity_of(table, volume))
         for volume in volumes
         if volume.ntfs is not None and volume.index != chosen.index
     ]
-    identity = _identity(table, volumes[chosen.index])
-    partitions = [_identity(table, volume) for volume in volumes if volume.partition is not None]
+    identity = identity_of(table, volumes[chosen.index])
+    partitions = [identity_of(table, volume) for volume in volumes if volume.partition is not None]
     windows = WindowsVolume(chosen.root, chosen.files, diagnostics, identity, beside, partitions, boot, container.ahead)
     details = {"sector_size": container.sector_size, **describe_table(table), **container.details}
     facts = [volume.fact() for volume in volumes]
@@ -216,28 +198,6 @@ def _collected_on(path: str, container: Container, volumes: list[Volume], diagno
             details = {**container.details, **describe_layout(layout)}
             return Image(path, container.kind, container.size, [], windows, container, details)
     return None
-
-
-def _files_of(volume: Volume) -> NtfsFiles | FatFiles | None:
-    if volume.ntfs is None and volume.kind.startswith("FAT"):
-        try:
-            return FatFiles(volume.source)
-        except StopcodeError as error:
-            volume.problem = error.message
-    return NtfsFiles(volume.ntfs) if volume.ntfs is not None else None
-
-
-def _unread(volume: Volume) -> str:
-    return f"its file system ({volume.kind}) is not read"
-
-
-def _identity(table: PartitionTable | None, volume: Volume) -> bytes:
-    """Return what MountedDevices calls a volume."""
-    if table is None or volume.partition is None:
-        return b""
-    if table.scheme == "gpt":
-        return b"DMIO:ID:" + volume.partition.guid
-    return table.signature.to_bytes(4, "little") + volume.offset.to_bytes(8, "little")
 
 
 def _no_windows(path: str, table: PartitionTable | None, volumes: list[Volume]) -> OpenError | UnsupportedError:

@@ -16,10 +16,10 @@ from typing import Final, Literal
 from uuid import UUID
 
 from parsers.bytesource import ByteSource
-from parsers.errors import FormatError
+from parsers.errors import FormatError, ReadError
 from parsers.limits import MAX_EXTENDED_PARTITIONS, MAX_GPT_ENTRIES
 
-__all__ = ["GPT_TYPES", "Partition", "PartitionTable", "read_partitions"]
+__all__ = ["GPT_TYPES", "MBR_TYPES", "Partition", "PartitionTable", "gpt_copies", "read_partitions"]
 
 #: What is known of GPT partition types, by their GUID.
 GPT_TYPES: Final = {
@@ -31,6 +31,27 @@ GPT_TYPES: Final = {
     "af9b60a0-1431-4f62-bc68-3311714a69ad": "LDM data",
     "e75caf8f-f680-4cee-afa3-b001e56efc2d": "Storage Spaces",
     "db97dba9-0840-4bae-97f0-ffb9a327c7e1": "cluster metadata",
+    "0fc63daf-8483-4772-8e79-3d69d8477de4": "Linux file system",
+    "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f": "Linux swap",
+    "e6d6d379-f507-44c2-a23c-238f2a3df928": "Linux LVM",
+    "21686148-6449-6e6f-744e-656564454649": "BIOS boot",
+}
+#: What is known of MBR partition types, by their number in hex.
+MBR_TYPES: Final = {
+    "01": "FAT12",
+    "04": "FAT16 up to 32 MB",
+    "06": "FAT16",
+    "07": "NTFS or exFAT",
+    "0b": "FAT32",
+    "0c": "FAT32, LBA",
+    "0e": "FAT16, LBA",
+    "27": "Windows recovery",
+    "42": "LDM, a dynamic disk",
+    "82": "Linux swap",
+    "83": "Linux",
+    "8e": "Linux LVM",
+    "ef": "EFI system",
+    "fd": "Linux RAID",
 }
 _PROTECTIVE: Final = 0xEE
 _EXTENDED: Final = (0x05, 0x0F, 0x85)
@@ -50,6 +71,7 @@ class Partition:
         type: "07" (MBR, hex) or a GUID (GPT).
         active: whether the MBR marks it for booting.
         guid: its own GUID (GPT), bytes as stored; b"" in an MBR.
+        name: its name (GPT); "" in an MBR.
 
     """
 
@@ -59,6 +81,7 @@ class Partition:
     type: str
     active: bool = False
     guid: bytes = b""
+    name: str = ""
 
 
 @dataclass(slots=True)
@@ -71,6 +94,7 @@ class PartitionTable:
         signature: the MBR's disk signature, which MountedDevices and the BCD name.
         partitions: in the table's order.
         problems: what is wrong with the table, in sentences.
+        disk_guid: the disk's own GUID (GPT), bytes as stored; b"" for an MBR.
 
     """
 
@@ -79,6 +103,7 @@ class PartitionTable:
     signature: int
     partitions: list[Partition]
     problems: list[str] = field(default_factory=list)
+    disk_guid: bytes = b""
 
 
 def read_partitions(source: ByteSource, sector_size: int = 512) -> PartitionTable | None:
@@ -184,7 +209,7 @@ def _gpt_at(source: ByteSource, place: int, sector_size: int) -> tuple[Partition
     header = source.read_at(offset, sector_size)
     if len(header) < _GPT_HEADER.size or header[:8] != b"EFI PART":
         raise FormatError("GPT", "no header", offset=offset, expected="EFI PART", found=header[:8].hex())
-    (_, _, length, check, _, _, _, _, _, _, at, count, each, array_check) = _GPT_HEADER.unpack_from(header)
+    (_, _, length, check, _, _, _, _, _, disk_guid, at, count, each, array_check) = _GPT_HEADER.unpack_from(header)
     if not _GPT_HEADER.size <= length <= sector_size:
         raise FormatError("GPT", "the header's length is impossible", offset=offset, found=length)
     if each < 128 or each > 4096 or each & 127 or not 0 < count <= MAX_GPT_ENTRIES:
@@ -194,10 +219,48 @@ def _gpt_at(source: ByteSource, place: int, sector_size: int) -> tuple[Partition
     whole = whole and zlib.crc32(header[:16] + bytes(4) + header[20:length]) == check
     partitions = []
     for number in range(len(array) // each):
-        kind, guid, first, last, _, _ = _GPT_ENTRY.unpack_from(array, number * each)
+        kind, guid, first, last, _, name = _GPT_ENTRY.unpack_from(array, number * each)
         if kind == _NO_TYPE or not 0 < first <= last:
             continue
         size = (last - first + 1) * sector_size
         kind_text = str(UUID(bytes_le=kind))
-        partitions.append(Partition(number + 1, first * sector_size, size, kind_text, guid=guid))
-    return PartitionTable("gpt", sector_size, 0, partitions), whole
+        called = name.decode("utf-16-le", "replace").split("\0", 1)[0]
+        partitions.append(Partition(number + 1, first * sector_size, size, kind_text, guid=guid, name=called))
+    return PartitionTable("gpt", sector_size, 0, partitions, disk_guid=disk_guid), whole
+
+
+def gpt_copies(source: ByteSource, sector_size: int) -> tuple[str, str, int]:
+    """Return the state of a GPT's two copies, and how far the second one lies before the disk's last sector, in bytes.
+
+    The second copy is looked for where the first one says that it is, else in the last sector. A disk that was enlarged
+    has it where its end was.
+
+    Args:
+        source: the disk.
+        sector_size: bytes that the table counts in.
+
+    Returns:
+        Each state is "ok", "damaged" (its checksums are wrong), "missing" (nothing of the kind is there), "unreadable"
+        (the place cannot be read); of the second also "different" (sound, with other partitions).
+
+    """
+    last = source.size // sector_size - 1
+    first, primary = _state_at(source, 1, sector_size)
+    place = last
+    if first == "ok":
+        place = int.from_bytes(source.read_at(sector_size + 0x20, 8), "little")
+    second, backup = _state_at(source, place, sector_size)
+    if primary is not None and backup is not None and first == second == "ok":
+        same = (primary.partitions, primary.disk_guid) == (backup.partitions, backup.disk_guid)
+        second = "ok" if same else "different"
+    return first, second, max(0, last - place) * sector_size if second != "missing" else 0
+
+
+def _state_at(source: ByteSource, place: int, sector_size: int) -> tuple[str, PartitionTable | None]:
+    try:
+        table, whole = _gpt_at(source, place, sector_size)
+    except FormatError:
+        return "missing", None
+    except ReadError:
+        return "unreadable", None
+    return ("ok" if whole else "damaged"), table
