@@ -16,7 +16,8 @@ from parsers.limits import MAX_FORWARD_INSTRUCTIONS
 from parsers.unwind.forward import ForwardSearch
 from parsers.unwind.registers import Registers
 from tests.parsers.fixture_files import fetched
-from tests.parsers.unwind.emulator import STACK, STACK_SIZE, Machine, Point, Program, sample
+from tests.parsers.unwind.emulator import STACK, STACK_SIZE, Machine, Point, sample
+from tests.parsers.unwind.program import Program
 
 #: What a triage dump keeps of the code from a return address on.
 KEPT = 0x100

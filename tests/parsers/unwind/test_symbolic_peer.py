@@ -18,7 +18,7 @@ from parsers.unwind.image import MappedImage
 from parsers.unwind.unwind_info import read_unwind_info
 from parsers.unwind.x64 import Registers, unwind_frame
 from tests.parsers.fixture_files import fetched
-from tests.parsers.unwind.emulator import NAMES
+from tests.parsers.unwind.program import NAMES
 
 symbolic = pytest.importorskip("symbolic", reason="peer: symbolic is not installed")
 

@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import capstone
 import unicorn
 
 from parsers.bytesource import BytesSource
@@ -14,7 +13,9 @@ from parsers.errors import ReadError, StopcodeError
 from parsers.pe import PeImage
 from parsers.unwind.image import MappedImage
 from parsers.unwind.x64 import Registers, unwind_frame
-from tests.parsers.unwind.emulator import MAX_VISITS, NAMES, SAVED, STOP, Machine, Point, Program, Row, sample
+from tests.parsers.unwind.emulator import MAX_VISITS, STOP, Machine, Point, Shadow, sample
+from tests.parsers.unwind.odd_code import why
+from tests.parsers.unwind.program import Program, Row
 
 
 @dataclass
@@ -22,13 +23,15 @@ class Mismatch:
     """A point where the unwinder and the truth differ.
 
     `where` is the function (its row) that the wrong step left; `reason` is "unexplained" unless the program itself
-    breaks the rules of the ABI there, which the unwind data cannot show.
+    breaks the rules of the ABI there (`odd_code.py`), which the unwind data cannot show. `run` is the function that
+    was called: with the seed that gives the same run again.
     """
 
     rva: int
     where: str
     reason: str
     text: str
+    run: int
 
 
 @dataclass
@@ -42,6 +45,7 @@ class Result:
     ops: Counter[int] = field(default_factory=Counter)
     mismatches: list[Mismatch] = field(default_factory=list)
     stops: Counter[str] = field(default_factory=Counter)
+    breaches: set[tuple[int, int, str]] = field(default_factory=set)  # as `Machine.breaches`
 
 
 class _Memory:
@@ -65,12 +69,15 @@ def run_file(
     hide_code: bool = False,
     visits: int = MAX_VISITS,
     program: Program | None = None,
+    known: set[int] | None = None,
 ) -> Result:
     """Run `functions` of a file, or these `rows`, and compare; stops after `max_points` points.
     With `hide_code` the unwinder sees no code bytes; only steps that it calls certain are compared.
+    Places in `known` need no more comparing.
     """
     program = Program(path) if program is None else program
     machine = Machine(program, seed, visits)
+    machine.visits.update(dict.fromkeys(known or (), visits))
     memory = _Memory(machine)
     pe = PeImage(BytesSource(path.read_bytes()))
 
@@ -83,19 +90,14 @@ def run_file(
     if hide_code:
         image = MappedImage(program.base, program.size, without_code, pe.pdata)
     result = Result(path)
+    called = 0
 
-    def wrong_at(rva: int, left: int, text: str, *, certain: bool) -> None:
+    def wrong_at(rva: int, left: int, wrong: str, frame: Shadow, how: str) -> None:
         row = program.row_at(left)
         where = f"no row in {program.gap_at(left)}" if row is None else f"{row.begin:#x}..{row.end:#x}"
-        if row is None:
-            reason = "a subroutine without a row that changes the stack or a saved register"
-        elif not certain:
-            reason = "a row with a handler and no codes (labelled uncertain)"
-        elif _moves_stack(program, row, left):
-            reason = "the code between prolog and here moves Rsp, with no frame register (inline assembler)"
-        else:
-            reason = breaks_abi(program, row) or "unexplained"
-        result.mismatches.append(Mismatch(rva, where, reason, text))
+        what = wrong.partition(" ")[0]
+        reason = why(program, row, left, frame.begin, what) or "unexplained"
+        result.mismatches.append(Mismatch(rva, where, reason, f"{how}: {wrong}", called))
 
     def compare(point: Point) -> None:
         result.points += 1
@@ -121,7 +123,7 @@ def run_file(
                 interrupted=True,
             )
         except StopcodeError as error:
-            wrong_at(rva, rva, f"{type(error).__name__}: {error}", certain=True)
+            wrong_at(rva, rva, f"rip {type(error).__name__}: {error}", point.shadow[-1], "error")
             return
         if hide_code and not step.certain:
             return
@@ -130,7 +132,7 @@ def run_file(
         truth = point.shadow[-1]
         wrong = _difference(step.regs, truth.ret, truth.rsp, truth.saved, truth.xmm)
         if wrong:
-            wrong_at(rva, rva, f"{step.method}: {wrong}", certain=step.certain)
+            wrong_at(rva, rva, wrong, truth, step.method)
             return
         if not point.whole:
             return
@@ -142,70 +144,26 @@ def run_file(
             try:
                 step = unwind_frame(step.regs, image, memory, interrupted=False)
             except StopcodeError as error:
-                wrong_at(rva, at - 1 - program.base, f"outer: {type(error).__name__}: {error}", certain=True)
+                wrong_at(rva, at - 1 - program.base, f"rip {type(error).__name__}: {error}", truth, "outer")
                 return
             result.outer += 1
             wrong = _difference(step.regs, truth.ret, truth.rsp, truth.saved, truth.xmm)
             if wrong:
-                wrong_at(rva, at - 1 - program.base, f"outer: {wrong}", certain=step.certain)
+                wrong_at(rva, at - 1 - program.base, wrong, truth, "outer")
                 return
         if step.regs.rip != STOP:
-            wrong_at(rva, rva, f"the stack ends at {step.regs.rip:#x}", certain=True)
+            wrong_at(rva, rva, f"rip {step.regs.rip:#x}, not the end", point.shadow[0], "outer")
 
     for row in sample(program.functions(), functions, seed) if rows is None else rows:
         if result.points >= max_points:
             break
+        called = row.begin
         machine.run(row.begin, compare)
         result.functions += 1
     result.places = set(machine.visits)
     result.stops = machine.stops
+    result.breaches = machine.breaches
     return result
-
-
-_ASSEMBLER = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-
-
-def _moves_stack(program: Program, row: Row, rva: int) -> bool:
-    """Whether the code between the end of the prolog and a place has pushed what it has not popped (by capstone)."""
-    if row.frame_register:
-        return False
-    start = row.begin + row.prolog
-    depth = 0
-    for instruction in _ASSEMBLER.disasm(program.image[start:rva], start):
-        name, operands = instruction.mnemonic, instruction.op_str
-        if name == "ret":
-            depth = 0
-        elif name in ("push", "pushfq"):
-            depth += 8
-        elif name in ("pop", "popfq"):
-            depth -= 8
-        elif name in ("sub", "add") and operands.startswith("rsp, "):
-            depth += int(operands[5:], 0) * (1 if name == "sub" else -1)
-    return depth > 0
-
-
-def breaks_abi(program: Program, row: Row) -> str | None:
-    """Say why a row's code is not what its unwind data describes (its bytes and its codes alone tell it).
-
-    V8's built-in functions have a calling convention of their own: they write registers that Windows keeps, and all
-    have one record, which tells of a frame pointer also where there is none.
-    """
-    if row.flags & 4:
-        return None
-    codes = row.walk()
-    pushes = {row.begin + offset: NAMES[info] for offset, op, info, _slots in codes if op == 0}
-    kept = set(SAVED) - {NAMES[info] for _offset, op, info, _slots in codes if op in (0, 4, 5)}
-    written = set()
-    for instruction in _ASSEMBLER.disasm(program.image[row.begin : row.end], row.begin):
-        name, target = instruction.mnemonic, instruction.op_str.partition(",")[0]
-        pushed = pushes.get(instruction.address + instruction.size)
-        if pushed is not None and (name, target) != ("push", pushed):
-            return "the code does not begin as its unwind data says (not compiled for Windows)"
-        if name in ("mov", "lea", "xor", "pop") and target in kept:
-            written.add(target)
-    if not written:
-        return None
-    return "the code writes a register that Windows keeps, and saves it nowhere (not compiled for Windows)"
 
 
 def _difference(regs: Registers, ret: int, rsp: int, saved: dict[str, int], xmm: list[int]) -> str:
@@ -220,6 +178,3 @@ def _difference(regs: Registers, ret: int, rsp: int, saved: dict[str, int], xmm:
         if regs.xmm.get(i + 6) != value.to_bytes(16, "little"):
             return f"xmm{i + 6}"
     return ""
-
-
-assert NAMES[4] == "rsp"
