@@ -8,8 +8,9 @@ query, a user's name and a password leave this module towards the server alone; 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import parse_qs, quote, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, urljoin, urlsplit
 
 from parsers.errors import OpenError
 
@@ -90,11 +91,22 @@ class HttpAddress:
 
         """
         path = self.target.partition("?")[0]
-        try:
+        joined = ""
+        # Raised behind the handler, here and below: the library's error would hang on ours, with the address in it.
+        with suppress(ValueError):
             joined = urljoin(f"{self.scheme}://{self.authority}{path}", location)
-        except ValueError:
-            raise OpenError(f"{self.shown} leads to something that is no address") from None
+        if not joined:
+            raise OpenError(f"{self.shown} redirects to something that is no address")
         return parse_http(joined)
+
+
+def _parts(text: str) -> tuple[SplitResult, str, int | None] | None:
+    """Return the parts of an address, its host as DNS has it, and its port; None when it has none that make sense."""
+    try:
+        parts = urlsplit(text)
+        return parts, parts.hostname.encode("idna").decode("ascii") if parts.hostname else "", parts.port
+    except ValueError:
+        return None
 
 
 def parse_http(text: str) -> HttpAddress:
@@ -107,12 +119,10 @@ def parse_http(text: str) -> HttpAddress:
     shown = redacted(shown_address(text))
     if len(text) > _LONGEST or not text.isprintable() or " " in text:
         raise OpenError(f"{shown[:200]!r} is no address: it is too long, or holds spaces or control characters")
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-        host = (parts.hostname or "").encode("idna").decode("ascii") if parts.hostname else ""
-    except ValueError:
-        raise OpenError(f"{shown} is no address that can be read") from None
+    found = _parts(text)
+    if found is None:
+        raise OpenError(f"{shown} is no address that can be read")
+    parts, host, port = found
     scheme = parts.scheme.lower()
     if scheme not in ("http", "https"):
         raise OpenError(

@@ -190,7 +190,10 @@ class HttpSource:
             ReadError: they could not be had; RemoteError when nothing more will be.
 
         """
-        answer = self._patiently(offset, length)
+        try:
+            answer = self._patiently(offset, length)
+        except UnsupportedError as error:
+            raise ReadError(error.message, address=offset) from None
         if answer.status == 206:
             self._failed = 0
             return answer.body
