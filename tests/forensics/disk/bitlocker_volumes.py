@@ -187,7 +187,7 @@ def encrypt(
     tail = struct.pack("<HHI", _COPY - whole & 0xFFFF, 2, zlib.crc32(block)) + _sealed(0, _MASTER, check, nonces)
     for place in copies:
         volume[place : place + _COPY] = (block + tail).ljust(_COPY, b"\0")
-    boot = bytearray(volume[: sector])
+    boot = bytearray(volume[:sector])
     boot[:0x60] = bytes(0x60)
     boot[0:11] = b"\xeb\x58\x90-FVE-FS-"
     boot[11:16] = struct.pack("<HBH", sector, 4096 // sector, 0)
