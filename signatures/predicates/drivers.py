@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from forensics.facts import path_of
 from signatures.conditions import OneOf
 from signatures.kinds import BYTES, FLAG, HEX, INTEGER, PATH, TEXT, VERSION, enum_of
 from signatures.model import FieldTest, Leaf
@@ -13,16 +14,33 @@ from signatures.predicates.base import Field, FieldResult, flag
 from signatures.predicates.family import Context
 from signatures.predicates.list_family import ListFamily
 from signatures.three import Value
+from signatures.verdict import MissingDict
 
 __all__ = ["DRIVER", "FILTER", "SERVICE"]
 
 _STARTS = enum_of("boot", "system", "auto", "demand", "disabled")
+_DRIVERS_FOLDER = "\\windows\\system32\\drivers\\"
 _THERE = FieldTest("missing", OneOf(FLAG, (False,), ("no",)))
 
 
 @dataclass(frozen=True)
 class _Drivers(ListFamily):
     """A leaf that does not ask for `missing` means a file that is there."""
+
+    def incomplete(self, leaf: Leaf, context: Context) -> list[MissingDict]:
+        """Return why drivers may be missing; a folder not read whole hides no second file of a name that was read."""
+        missing = super().incomplete(leaf, context)
+        test = leaf.field("file")
+        if not missing or test is None or not isinstance(test.condition, OneOf):
+            return missing
+        for name in test.condition.values:
+            place = _DRIVERS_FOLDER + str(name).casefold()
+            if all(
+                str(item.get("path", "")).casefold() != place
+                for item in context.world.by_name(self.section, "file", (name,))
+            ):
+                return missing
+        return [gap for gap in missing if gap["path"] != path_of(self.section)]
 
 
 DRIVER = _Drivers(

@@ -76,7 +76,12 @@ def test_a_list_that_is_known_in_part_can_hold_something_for_sure() -> None:
 def test_what_no_collector_gives_yet_is_unknown_by_the_gaps_that_every_scan_writes() -> None:
     gaps = [{"path": path, "reason": "not collected"} for path in NOT_COLLECTED]
     document: dict[str, Any] = {"system": {}, "boot": {}, "storage": {}, "security": {}, "gaps": gaps}
-    for predicate in ("boot: {progress: kernel}", "storage: {bitlocker: on}", "security: {hvci: on}", "system: {cpu: x}"):
+    for predicate in (
+        "boot: {progress: kernel}",
+        "storage: {bitlocker: on}",
+        "security: {hvci: on}",
+        "system: {cpu: x}",
+    ):
         assert answer(predicate, document=document) == "unknown"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.signatures.rules import answer
+from tests.signatures.rules import answer, facts
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,27 @@ def test_a_driver_means_a_file_that_is_there_unless_the_rule_asks_for_a_missing_
     assert answer('driver: {file: a.sys, missing: "yes", start: boot}', drivers=missing) == "yes"
     assert answer('driver: {start: boot, missing: "yes"}', drivers=missing) == "yes"
     assert answer("driver: {file: a.sys}", ["/drivers/a.sys/missing"], drivers=[{"file": "a.sys"}]) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("predicate", "path", "expected"),
+    [
+        # No folder holds two files of one name.
+        ('file: a.sys, version: {below: "1.0.0.5"}', r"\Windows\System32\drivers\a.sys", "no"),
+        ('file: [a.sys], version: {at_least: "1.0.0.9"}', r"\Windows\System32\drivers\A.sys", "yes"),
+        # One that lies elsewhere, or that may be one of two, leaves the other open.
+        ('file: a.sys, version: {below: "1.0.0.5"}', r"\Windows\temp\a.sys", "unknown"),
+        ('file: [a.sys, b.sys], version: {below: "1.0.0.5"}', r"\Windows\System32\drivers\a.sys", "unknown"),
+        ('version: {below: "1.0.0.5"}', r"\Windows\System32\drivers\a.sys", "unknown"),
+    ],
+)
+def test_a_driver_that_was_read_is_known_though_its_folder_was_not_read_whole(
+    predicate: str, path: str, expected: str
+) -> None:
+    drivers = [{"file": "a.sys", "version": "1.0.0.9", "path": path}]
+    document = facts(drivers=drivers)
+    document["gaps"].append({"path": "/drivers", "reason": "the folder was not collected whole"})
+    assert answer(f"driver: {{{predicate}}}", document=document) == expected
 
 
 def test_a_copy_in_another_folder_is_another_driver() -> None:
