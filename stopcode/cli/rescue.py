@@ -238,7 +238,7 @@ def _pack(
     patterns: list[str] = args.files
     artefacts, missing = expand(image.windows, [*patterns, *(SUPPORT if args.support else ())])
     # Nobody asked for a file of the set by its name: a machine without it is none to speak of.
-    missing = [item for item in missing if item.pattern in patterns or item.reason != "there is no such file"]
+    missing = [item for item in missing if item.pattern in patterns or not item.absent]
     redactor = None
     if args.redact:
         unknown = [gap["path"] for gap in found.facts["gaps"] if gap["path"] in _NEEDED_NAMES]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from forensics.collect.volume import FileEntry, FileTree, Windows
-from parsers.errors import FormatError, StopcodeError
+from parsers.errors import FormatError, NotCollectedError, StopcodeError
 from parsers.limits import MAX_RESCUED_DEPTH, MAX_RESCUED_FILES
 
 __all__ = ["SUPPORT", "Artefact", "NotFound", "expand"]
@@ -69,10 +69,18 @@ class Artefact:
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """A pattern, or a part of one, that gives nothing, and why."""
+    """A pattern, or a part of one, that gives nothing, and why.
+
+    Attributes:
+        pattern: as it was given.
+        reason: in words.
+        absent: whether the file is not among what was given, rather than there and unreadable.
+
+    """
 
     pattern: str
     reason: str
+    absent: bool = False
 
 
 def expand(windows: Windows, patterns: Sequence[str]) -> tuple[list[Artefact], list[NotFound]]:
@@ -90,6 +98,7 @@ def expand(windows: Windows, patterns: Sequence[str]) -> tuple[list[Artefact], l
             missing.append(NotFound(pattern, "its volume is not in the image"))
         before = len(found)
         problem = ""
+        absent = False
         folders = 0
         for volume, files, path in places:
             try:
@@ -98,17 +107,17 @@ def expand(windows: Windows, patterns: Sequence[str]) -> tuple[list[Artefact], l
                     if not entry.is_dir:
                         found.setdefault((volume, entry.path.lower()), Artefact(volume, files, entry))
             except StopcodeError as error:
-                problem = error.message
+                problem, absent = error.message, isinstance(error, NotCollectedError)
             if len(found) > MAX_RESCUED_FILES:
                 raise FormatError(
                     "pattern", f"{pattern} means more than {MAX_RESCUED_FILES:,} files", hint="name fewer folders"
                 )
         if problem:
-            missing.append(NotFound(pattern, problem))
+            missing.append(NotFound(pattern, problem, absent))
         elif places and len(found) == before and folders:
             missing.append(NotFound(pattern, "it means a folder: add \\* for its files, \\** for all below it"))
         elif places and len(found) == before and not any(_entries_are_known(found, place) for place in places):
-            missing.append(NotFound(pattern, "there is no such file"))
+            missing.append(NotFound(pattern, "there is no such file", absent=True))
     return [found[key] for key in sorted(found)], missing
 
 

@@ -223,7 +223,7 @@ def test_a_pattern_without_a_file_is_told_and_makes_the_run_partial(
         "rescue", image, "--files", r"Windows\no.txt", "--files", r"Windows\ntbtlog.txt", "--to", tmp_path / "a"
     )
     assert done.code == 4
-    assert r"Windows\no.txt: there is no such file" in done.out
+    assert r"Windows\no.txt: not collected" in done.out
 
 
 @pytest.mark.peer("mkntfs", "wimlib-imagex", "ntfscp")
