@@ -53,7 +53,11 @@ def open_zip(file: FileSource) -> ArchiveFiles:
     except StopcodeError:
         raise
     except Exception as error:  # zipfile raises every kind where bytes are not as it expects
-        raise FormatError("ZIP", f"its directory is damaged ({type(error).__name__}: {error})") from error
+        raise FormatError(
+            "ZIP",
+            f"its directory is damaged ({type(error).__name__}: {error})",
+            hint="copy it again, or unpack it with a program that can repair it",
+        ) from error
     files = [info for info in infos if not info.is_dir()]
     if files and all(info.flag_bits & _ENCRYPTED for info in files):
         raise UnsupportedError(

@@ -59,7 +59,7 @@ def partial(done: CompletedProcess[str], *codes: str, code: int = Exit.PARTIAL) 
         ("letter.vhd", b"Dear all,\n" * 500, "text"),
         ("driver.vhdx", b"MZ" + bytes(4094), "a program or driver"),
         ("SYSTEM", b"regf" + bytes(8188), "registry hive"),
-        ("disk.vhdx.zip", b"PK\x03\x04" + bytes(4092), "unpack it first"),
+        ("disk.vhdx.zip", b"PK\x03\x04" + bytes(4092), "its directory is damaged"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
