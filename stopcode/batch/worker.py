@@ -21,6 +21,8 @@ __all__ = ["confine", "main"]
 
 #: Open files at once: the image, its parents, the interpreter's own.
 _FILES = 512
+#: What a scan that is not at its limit can have at any moment.
+_PROBE = 4 << 20
 
 
 def confine(request: Request) -> None:
@@ -104,6 +106,19 @@ def _scan(request: Request, pipe: _Pipe) -> None:
     pipe.say({"report": report})
 
 
+def _fail_for_memory(pipe: _Pipe) -> None:
+    pipe.fail("memory", "the scan needed more memory than it may have", "is the image what it says it is?")
+
+
+def _memory_is_used_up() -> bool:
+    """Tell whether the limit is reached: the interpreter's own errors then name other things (SyntaxError, for one)."""
+    try:
+        bytearray(_PROBE)
+    except MemoryError:
+        return True
+    return False
+
+
 def main() -> int:
     """Read the request, scan, answer."""
     from parsers.errors import StopcodeError
@@ -116,10 +131,13 @@ def main() -> int:
     except StopcodeError as error:
         pipe.fail("open", error.message, error.hint, _code(error))
     except MemoryError:
-        pipe.fail("memory", "the scan needed more memory than it may have", "is the image what it says it is?")
+        _fail_for_memory(pipe)
     except OSError as error:
         pipe.fail("open", error.strerror or str(error), code="unreadable")
     except Exception as error:  # noqa: BLE001 - the edge of the worker: a bug of ours is told, not raised
+        if _memory_is_used_up():
+            _fail_for_memory(pipe)
+            return 0
         traceback.print_exc()
         pipe.fail("bug", f"{type(error).__name__}: {error}", "stopcode scan IMAGE --traceback shows where; report it")
     return 0
