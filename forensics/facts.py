@@ -41,9 +41,9 @@ __all__ = [
     "FrameDict",
     "Gap",
     "ModuleDict",
+    "ProtectorDict",
     "RegistryFact",
     "ServiceFact",
-    "ProtectorDict",
     "Source",
     "SystemFacts",
     "UnloadedDict",
@@ -301,7 +301,7 @@ class CrashSettings(TypedDict, total=False):
 
 
 class ProtectorDict(TypedDict):
-    """One way to open an encrypted volume: `identifier` is what a directory keeps its key under, `file` its key file."""
+    """One way to open an encrypted volume: `identifier` is its key's name in a directory, `file` its key file."""
 
     kind: str
     identifier: str

@@ -31,9 +31,7 @@ _T = TypeVar("_T")
 
 def add_key_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    group = parser.add_argument_group(
-        "unlocking BitLocker", f"The variables {_PASSWORD} and {_PASSPHRASE} are looked at too."
-    )
+    group = parser.add_argument_group("unlocking BitLocker", f"{_PASSWORD} and {_PASSPHRASE} in the environment count.")
     group.add_argument("--bek", action="append", default=[], metavar="FILE",
                        help="a startup or recovery key (.BEK), also in base64 as Azure has it; may be given "
                             "again")  # fmt: skip
