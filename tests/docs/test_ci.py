@@ -9,7 +9,9 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Program -> the Debian package that brings it.
 PACKAGE = {
     "7zz": "7zip",
+    "bdeinfo": "libbde-utils",
     "blkid": "util-linux",  # essential: always there
+    "dislocker-file": "dislocker",
     "hivexget": "libhivex-bin",
     "hivexml": "libhivex-bin",
     "llvm-mc": "llvm",
@@ -21,6 +23,7 @@ PACKAGE = {
     "ntfsfix": "ntfs-3g",
     "ntfsinfo": "ntfs-3g",
     "ntfsrecover": "ntfs-3g",
+    "openssl": "openssl",
     "qemu-img": "qemu-utils",
     "reglookup": "reglookup",
     "strace": "strace",
