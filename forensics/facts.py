@@ -456,7 +456,8 @@ class Culprit(TypedDict):
 class CrashDict(TypedDict, total=False):
     """/crashes: one analysed dump. The item's name in paths is the dump's path.
 
-    `live` is true for a live report: Windows wrote it and ran on, so it is no crash and never the latest one.
+    `live` is true for a live report (its place, header or code says so): Windows wrote it and ran on, so it is no crash
+    and never the latest one.
     `hardware` is the machine as the dump's secondary data tells it; `hardware["fingerprint"]` is the same for dumps of
     one machine and tells nothing of it. `stack` begins at the fault where there is one, else at the bug check call;
     `bugcheck_stack` is the call's own stack as far as it is certain, where `stack` is another one. `gaps` are

@@ -127,7 +127,9 @@ def _crash(short: dict[str, Any], number: int) -> dict[str, Any]:
     if isinstance(crash["dump"]["complete"], str):
         crash["dump"]["complete"] = FLAG.parse(crash["dump"]["complete"])
     crash.setdefault("item", crash["dump"]["path"])
-    latest = crash.get("latest", "yes")
+    if isinstance(crash.get("live"), str):
+        crash["live"] = FLAG.parse(crash["live"])
+    latest = crash.get("latest", "no" if crash.get("live") else "yes")
     crash["latest"] = FLAG.parse(latest) if isinstance(latest, str) else latest
     if not isinstance(crash.get("culprit"), Mapping):
         module = crash.pop("culprit", None)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from stopcode.report.crash_lines import crash_lines
-from stopcode.report.full import STATE_WORD, diagnostic_lines, finding_lines, last_boot
+from stopcode.report.full import STATE_WORD, counted, diagnostic_lines, finding_lines, last_boot
 from stopcode.report.lines import Line, Tone
 from stopcode.report.plain import ascii_text
 from stopcode.report.safe import shown
@@ -90,7 +90,7 @@ def machine_card(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("Last boot", value(shown(last_boot(facts)), "/boot/last_boot", "/boot")),
         ("Disk as of", value(_time(system.get("disk_as_of")), "/system/disk_as_of", "/system")),
         ("Drivers", value(str(len(facts["drivers"])) if facts.get("drivers") else "", "/drivers")),
-        ("Crashes", value(str(len(facts["crashes"])) if facts.get("crashes") is not None else "", "/crashes")),
+        ("Crashes", value(shown(counted(facts["crashes"])) if facts.get("crashes") is not None else "", "/crashes")),
     ]
     model = _fact(system, "manufacturer", "model")
     if model:

@@ -5,7 +5,7 @@ Where dumps are looked for: `forensics.collect.dump_places`. They are sorted new
 `latest`. A report speaks of the machine as it is now, so only a crash that no later start of Windows followed is the
 latest one; an older crash is history. The rule, in this order:
 
-1. a live report is no crash: Windows wrote it and ran on;
+1. a live report (its place, its header or its code says so) is no crash: Windows wrote it and ran on;
 2. the dump tells when its own boot began (its time less its up-time). If that is, within half a minute, the newest
    boot that the System log knows, the crash is the latest one: nothing came after it;
 3. a boot in the log that began after the crash, or a clean shutdown after it (`ShutdownTime`), makes it an earlier one;
@@ -28,9 +28,9 @@ from forensics.collect.dump_places import CARRIERS, DumpPlace, find_places
 from forensics.collect.machine import Machine
 from forensics.collect.no_dump import explain_missing
 from forensics.crash.analyse import analyse, trim
+from forensics.crash.document import mark_live
 from forensics.crash.images import DiskImages
 from forensics.facts import CrashDict, Facts, filetime_to_iso, path_of
-from parsers.dump.header import Attributes
 from parsers.errors import StopcodeError
 from parsers.limits import MAX_CRASHES, MAX_FULL_CRASHES
 from parsers.windows_builds import base_of
@@ -71,19 +71,22 @@ def collect(machine: Machine, facts: Facts) -> None:
     for crash in crashes:
         if crash["dump"].get("where") in CARRIERS:
             _tell_of_carrier(machine, facts, crash)
-    facts["crashes"] = [crash if number < MAX_FULL_CRASHES else trim(crash) for number, crash in enumerate(crashes)]
+    facts["crashes"] = [
+        # Any number of live reports may be newer than the crash that everything is about.
+        crash if number < MAX_FULL_CRASHES or crash["latest"] else trim(crash)
+        for number, crash in enumerate(crashes)
+    ]
     explain_missing(machine, facts, places)
 
 
 def with_place(crash: CrashDict, place: DumpPlace, *, whole: bool) -> CrashDict:
-    """Add to a crash what its place says of it: a carrier that is too small for it, a live report."""
+    """Add to a crash what its place says of it: a carrier that is too small for it, the folder of live reports."""
     if not whole:
         crash["dump"]["complete"] = False
         size = crash["dump"].get("size", 0)
         crash["gaps"].append(f"{place.path} has {size:,} bytes, fewer than the dump's header says it needs")
-    attributes = int(crash["dump"].get("attributes", "0x0"), 16)
-    if place.where == "live-kernel" or attributes & Attributes.LIVE_DUMP:
-        crash["live"] = True
+    if place.where == "live-kernel":
+        mark_live(crash)
     return crash
 
 
@@ -121,7 +124,7 @@ def _mark_copies(crashes: list[CrashDict]) -> None:
         if kept is not None and crash["dump"].get("where") in passing:
             crash["dump"]["copy_of"] = kept["item"]
             if kept.get("live"):
-                crash["live"], crash["latest"], crash["latest_because"] = True, False, kept["latest_because"]
+                mark_live(crash)
 
 
 _CARRIER_NAMES = {
@@ -170,13 +173,12 @@ def _instant(time: str) -> float:
 
 
 def decide_latest(facts: Facts, crashes: list[tuple[str, CrashDict]]) -> None:
-    """Set `latest` and `latest_because` of (time, crash) pairs that are sorted newest first."""
+    """Set `latest` and `latest_because` of (time, crash) pairs that are sorted newest first; live reports have both."""
     newest = next((time for time, crash in crashes if not crash.get("live")), "")
     for time, crash in crashes:
         if crash.get("live"):
-            crash["latest"] = False
-            crash["latest_because"] = "it is a live report: Windows wrote it and ran on"
-        elif time != newest:
+            continue
+        if time != newest:
             crash["latest"] = False
             crash["latest_because"] = "a newer dump is on the disk"
         else:

@@ -22,6 +22,7 @@ from forensics.crash.document import (
     frame_dict,
     module_dict,
     system_dict,
+    take_live,
     take_times,
     unloaded_dict,
 )
@@ -95,6 +96,7 @@ def analyse(
         "gaps": [],
     }
     take_times(crash, dump)
+    take_live(crash, dump)
     if header.number_processors is not None:
         crash["processors"] = header.number_processors
     build = dump.reported_build or header.minor_version

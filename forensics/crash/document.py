@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from forensics.crash.bugchecks import describe
+from forensics.crash.bugchecks import describe, masked
 from forensics.crash.case import CrashCase
 from forensics.crash.context import CrashContext
 from forensics.crash.entry import BugCheckCall
@@ -24,14 +24,15 @@ from forensics.facts import (
     filetime_to_iso,
     hex64,
 )
+from parsers.dump.header import Attributes
 from parsers.dump.modules import UnloadedDriver
 from parsers.dump.open import Dump
 from parsers.dump.secondary_names import secondary_name
 from parsers.errors import ReadError
 
 __all__ = [
-    "Where", "bugcheck_dict", "context_dict", "dump_dict", "fit_dict", "frame_dict", "module_dict", "system_dict",
-    "take_times", "unloaded_dict",
+    "Where", "bugcheck_dict", "context_dict", "dump_dict", "fit_dict", "frame_dict", "mark_live", "module_dict",
+    "system_dict", "take_live", "take_times", "unloaded_dict",
 ]  # fmt: skip
 
 Where = Literal["memory-dmp", "minidump", "pagefile", "dump-tmp", "dedicated", "live-kernel", "wer", "file"]
@@ -39,6 +40,8 @@ Where = Literal["memory-dmp", "minidump", "pagefile", "dump-tmp", "dedicated", "
 #: Blobs of secondary data that the document lists (real dumps hold at most 42).
 _MAX_STREAMS = 128
 _TICKS = 10_000_000
+#: LIVE_SYSTEM_DUMP: no stop, only a dump of a running machine has this code (its page in windows-driver-docs).
+_LIVE_SYSTEM_DUMP = 0x161
 _PRODUCT = {1: "workstation", 2: "domain-controller", 3: "server"}
 
 
@@ -137,6 +140,19 @@ def take_times(crash: CrashDict, dump: Dump) -> None:
         booted = filetime_to_iso(header.system_time - header.system_up_time)
         if booted is not None:
             crash["booted_at"] = booted
+
+
+def take_live(crash: CrashDict, dump: Dump) -> None:
+    """Mark a crash as a live report where the dump itself says so: by Attributes, or by the code."""
+    header = dump.header
+    if header.has_attribute(Attributes.LIVE_DUMP) or masked(header.bug_check_code or 0) == _LIVE_SYSTEM_DUMP:
+        mark_live(crash)
+
+
+def mark_live(crash: CrashDict) -> None:
+    """Say that Windows wrote this dump without stopping: it is no crash, and so never the latest one."""
+    crash["live"], crash["latest"] = True, False
+    crash["latest_because"] = "it is a live report: Windows wrote it and ran on"
 
 
 def context_dict(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forensics.crash.document import Where, bugcheck_dict, dump_dict, take_times
+from forensics.crash.document import Where, bugcheck_dict, dump_dict, take_live, take_times
 from forensics.facts import CrashDict, source
 from parsers.bytesource import ByteSource
 from parsers.dump.open import open_dump
@@ -29,4 +29,5 @@ def glance(opened: ByteSource, *, path: str, where: Where) -> CrashDict:
     if dump.header.minor_version is not None:
         crash["build"] = dump.header.minor_version
     take_times(crash, dump)
+    take_live(crash, dump)
     return crash

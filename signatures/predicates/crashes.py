@@ -4,24 +4,27 @@ A crash counts on a culprit from confidence medium up: a module that only a scan
 machine `crashed` (the loader puts `confidence: medium` beside every culprit). For the same reason `stack` looks at the
 frames that are exact or likely, never at guesses.
 
+A live report is no crash: a leaf that does not ask for `live` does not see it.
+
 A module has a version only when the disk's file is that very build. Where it is not, or was not compared, the version
 is unknown, with that reason: the file may have been exchanged since.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from forensics.facts import path_of
-from signatures.kinds import DATE_TIME, HEX, INTEGER, TEXT, VERSION, enum_of
+from signatures.kinds import DATE_TIME, FLAG, HEX, INTEGER, TEXT, VERSION, enum_of
 from signatures.model import FieldTest, Leaf
 from signatures.predicates.base import Field, FieldResult, ItemResult
 from signatures.predicates.family import Context
 from signatures.predicates.list_family import ListFamily
 from signatures.three import Value, all_of, any_of
 from signatures.verdict import CrashRef, MissingDict, Verdict, unique
+from signatures.world import World
 
 __all__ = ["CONFIDENCE", "CRASH", "MODULE_FIELDS"]
 
@@ -98,6 +101,10 @@ class _Crashes(ListFamily):
     def subject(self, item: Mapping[str, Any]) -> str:
         when = item.get("time") or item.get("item")
         return f"crash of {when}" if when else "crash"
+
+    def candidates(self, leaf: Leaf, world: World) -> Iterable[Mapping[str, Any]]:
+        items = super().candidates(leaf, world)
+        return items if leaf.field("live") is not None else [item for item in items if item.get("live") is not True]
 
     def test_field(self, test: FieldTest, item: Mapping[str, Any], context: Context) -> FieldResult:
         if test.name == "module":
@@ -204,7 +211,7 @@ class _Crashes(ListFamily):
         verdict = super().evaluate(leaf, context)
         if leaf.absent:
             return verdict
-        results = [self.test_item(leaf, item, context) for item in context.world.items("crashes")]
+        results = [self.test_item(leaf, item, context) for item in self.candidates(leaf, context.world)]
         return replace(
             verdict,
             crashes=tuple(_ref(result) for result in results if result.value is Value.YES),
@@ -257,6 +264,7 @@ CRASH = _Crashes(
         "build": Field(INTEGER, "build"),
         "time": Field(DATE_TIME, "time"),
         "uptime_s": Field(INTEGER, "up-time in seconds"),
+        "live": Field(FLAG, "live report", default=False),
         "source": Field(
             enum_of("memory-dmp", "minidump", "pagefile", "dump-tmp", "dedicated", "live-kernel", "wer", "file"),
             "place of the dump",

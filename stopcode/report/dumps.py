@@ -32,7 +32,8 @@ class DumpRow(TypedDict):
     """One dump. `bucket` is what this dump alone shows.
 
     `same_as` is the path of another dump of the very same crash, to whose problem this one is counted then. `machine`
-    is the same for dumps of one machine, and absent where the dump does not tell it.
+    is the same for dumps of one machine, and absent where the dump does not tell it. `live` is true for a live report:
+    Windows wrote it and ran on.
     """
 
     path: str
@@ -56,13 +57,15 @@ class DumpRow(TypedDict):
     complete: bool
     flipped_bits: NotRequired[list[int]]
     same_as: NotRequired[str]
+    live: NotRequired[bool]
     diagnostics: list[DiagnosticDict]
 
 
 class Problem(TypedDict):
     """Dumps of one bucket. `confidence` and `because` are those of the surest dump, `newest` and `oldest` times.
 
-    `crashes` is smaller than the number of `dumps` where several dumps are of one crash.
+    `crashes` is smaller than the number of `dumps` where several dumps are of one crash, or are live reports; `live` is
+    true where all of them are.
     """
 
     bucket: str
@@ -77,6 +80,7 @@ class Problem(TypedDict):
     processes: list[str]
     builds: list[int]
     crashes: int
+    live: NotRequired[bool]
     dumps: list[str]
 
 
@@ -148,6 +152,8 @@ def row_of(path: str, crash: CrashDict, diagnostics: Sequence[DiagnosticDict]) -
         row["process"] = crash["process"]
     if "build" in crash:
         row["build"] = crash["build"]
+    if crash.get("live"):
+        row["live"] = True
     hardware = crash.get("hardware", {})
     if hardware.get("fingerprint"):
         row["machine"] = str(hardware["fingerprint"])
@@ -211,7 +217,7 @@ def _mark_copies(rows: Sequence[DumpRow]) -> None:
 def _problem(rows: Sequence[DumpRow]) -> Problem:
     surest = max(rows, key=lambda row: ("same_as" not in row, _RANK[row["confidence"]]))
     times = [row["time"] for row in rows if "time" in row]
-    return {
+    made: Problem = {
         "bucket": surest["bucket"],
         "code": surest["code"],
         "name": surest["name"],
@@ -223,9 +229,17 @@ def _problem(rows: Sequence[DumpRow]) -> Problem:
         "oldest": times[-1] if times else None,
         "processes": sorted({row["process"] for row in rows if "process" in row}),
         "builds": sorted({row["build"] for row in rows if "build" in row}),
-        "crashes": sum("same_as" not in row for row in rows),
+        "crashes": sum(map(_is_crash, rows)),
         "dumps": [row["path"] for row in rows],
     }
+    if all(row.get("live") for row in rows):
+        made["live"] = True
+    return made
+
+
+def _is_crash(row: DumpRow) -> bool:
+    """Tell whether a dump is one of a crash that no other dump has told already."""
+    return "same_as" not in row and not row.get("live")
 
 
 def _machines(rows: Sequence[DumpRow], hardware: Mapping[str, str]) -> list[MachineRow]:
@@ -256,14 +270,22 @@ def _machines(rows: Sequence[DumpRow], hardware: Mapping[str, str]) -> list[Mach
 
 def culprit_of(item: DumpRow | Problem) -> str:
     """Return who is blamed in a word or two."""
+    if item.get("live") and item["kind"] == "manual":
+        return "nobody"
     return item["culprit"] or {"unknown": "nobody", "manual": "on purpose"}.get(item["kind"], item["kind"])
 
 
 def _sentence(rows: Sequence[DumpRow], problems: Sequence[Problem], unread: Sequence[UnreadDump]) -> str:
     if not rows:
         return f"None of {count_of(len(unread), 'file')} could be read as a kernel dump."
-    crashes = sum("same_as" not in row for row in rows)
-    told = count_of(len(rows), "dump") + (f" of {count_of(crashes, 'crash', 'crashes')}" if crashes < len(rows) else "")
+    told = count_of(len(rows), "dump")
+    crashes = sum(map(_is_crash, rows))
+    reports = sum("same_as" not in row for row in rows) - crashes
+    if crashes < len(rows):
+        parts = ((crashes, "crash", "crashes"), (reports, "live report", ""))
+        told += f" of {' and '.join(count_of(*part) for part in parts if part[0])}"
+    if reports == len(rows):
+        told = count_of(reports, "live report")
     shows = "shows" if len(rows) == 1 else "show"
     newest = problems[0]
     when = f", the newest of {moment(newest['newest'])}" if newest["newest"] else ""

@@ -87,7 +87,7 @@ def _dumps(rows: Sequence[DumpRow], problem: Problem, folder: str, *, verbose: b
 
 
 def _file(row: DumpRow, folder: str) -> str:
-    notes = []
+    notes = ["live report"] if row.get("live") else []
     if not row["complete"]:
         notes.append("cut or damaged")
     if "same_as" in row:

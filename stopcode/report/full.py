@@ -12,7 +12,7 @@ from stopcode.report.lines import Line, Tone, aligned, blank, heading, paragraph
 from stopcode.report.verdict import latest_crash
 from stopcode.report.words import count_of, moment, where
 
-__all__ = ["STATE_WORD", "diagnostic_lines", "finding_lines", "last_boot", "report_lines"]
+__all__ = ["STATE_WORD", "counted", "diagnostic_lines", "finding_lines", "last_boot", "report_lines"]
 
 #: Word and shape, so that nothing is told by colour alone.
 STATE_WORD = {"crashed": "CRASHED ✖", "exposed": "EXPOSED ▲", "suspected": "SUSPECTED ?", "clear": "CLEAR ·"}
@@ -23,7 +23,6 @@ _STATE_TONE: dict[str, Tone] = {
     "partial": "doubt",
     "clear": "good",
 }
-_WHOLE_CRASHES = 1
 #: The log's time of a boot and the dump's differ by less.
 _SAME_BOOT = timedelta(minutes=2)
 _ROLES = {"workstation": "workstation", "member": "member server", "domain-controller": "domain controller"}
@@ -45,9 +44,11 @@ def report_lines(report: Mapping[str, Any], *, verbose: bool = False) -> Iterato
             yield from finding_lines(finding, number=number, verbose=verbose)
     crashes = facts.get("crashes") or []
     if crashes:
-        yield from heading(f"Crashes: {len(crashes)}")
-        for number, crash in enumerate(crashes):
-            yield from _crash(crash, whole=verbose or number < _WHOLE_CRASHES, verbose=verbose)
+        yield from heading(f"Crashes: {counted(crashes)}")
+        # A live report may be newer than the crash that the verdict speaks of.
+        shown_whole = latest_crash(facts) or crashes[0]
+        for crash in crashes:
+            yield from _crash(crash, whole=verbose or crash is shown_whole, verbose=verbose)
     yield from _remarks(report, verbose)
 
 
@@ -58,6 +59,12 @@ def _size(number: object) -> str:
         if number >= factor:
             return f"{number // factor}.{number * 10 // factor % 10} {unit}"
     return f"{number} bytes"
+
+
+def counted(crashes: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many crashes these are, and how many live reports, which are none ("2, and 1 live report")."""
+    live = sum(bool(crash.get("live")) for crash in crashes)
+    return f"{len(crashes) - live:,}" + (f", and {count_of(live, 'live report')}" if live else "")
 
 
 def _machine(report: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Line]:
@@ -203,9 +210,10 @@ def _crash(crash: Mapping[str, Any], *, whole: bool, verbose: bool) -> Iterator[
         return
     bugcheck = crash.get("bugcheck") or {}
     culprit = crash.get("culprit") or {}
+    live = "live report, " if crash.get("live") else ""
     blamed = f"{culprit.get('module') or culprit.get('kind')} ({culprit.get('confidence')} confidence)"
     told = f"{bugcheck.get('code')} {bugcheck.get('name')}, {blamed}, {(crash.get('dump') or {}).get('path')}"
-    yield Line(told, indent=2, lead=f"{moment(crash.get('time'))}  ")
+    yield Line(live + told, indent=2, lead=f"{moment(crash.get('time'))}  ")
 
 
 def diagnostic_lines(remark: Mapping[str, Any], *, indent: int = 2) -> Iterator[Line]:

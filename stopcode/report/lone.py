@@ -14,8 +14,9 @@ __all__ = ["lone_lines"]
 
 def lone_lines(report: Mapping[str, Any], *, verbose: bool = False) -> Iterator[Line]:
     """Yield the verdict, the crash, and what could not be read."""
-    yield Line(str(report["verdict"]["sentence"]), "bad")
-    for line in report["verdict"]["lines"]:
+    verdict = report["verdict"]
+    yield Line(str(verdict["sentence"]), "good" if verdict["state"] == "clear" else "bad")
+    for line in verdict["lines"]:
         yield Line(str(line), indent=2)
     yield Line("")
     for crash in report["facts"]["crashes"]:

@@ -57,6 +57,8 @@ def _row(item: Mapping[str, Any]) -> tuple[str, ...]:
     if "problem" in item:
         return number, "", size, place, item["problem"], item["path"]
     what = [item.get("kind", ""), place]
+    if item.get("live") and item["where"] != "live-kernel":
+        what.append("live report")
     if not item.get("complete", True):
         what.append("cut or damaged")
     if item.get("copy_of"):

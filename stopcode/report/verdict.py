@@ -91,6 +91,15 @@ def _crash_sentence(machine: str, crash: Mapping[str, Any]) -> str:
     return f"{machine} crashed{when}{after} with {stop_code(crash.get('bugcheck') or {})}: {caused_by(crash)}."
 
 
+def _live_sentence(machine: str, crash: Mapping[str, Any]) -> str:
+    when = f"on {moment(crash.get('time'))} " if crash.get("time") else ""
+    named = f": {caused_by(crash)}" if (crash.get("culprit") or {}).get("kind") == "driver" else ""
+    return (
+        f"{machine} did not crash: {when}Windows wrote a live report with {stop_code(crash.get('bugcheck') or {})} and "
+        f"ran on{named}."
+    )
+
+
 def _exposed_sentence(machine: str, finding: Mapping[str, Any], updates: KnownUpdates) -> str:
     trigger = next((_TRIGGERS[name] for name in finding.get("triggers") or [] if name in _TRIGGERS), "")
     if "failover" in (finding.get("triggers") or []):
@@ -194,7 +203,11 @@ def verdict(
     unread = [] if lone else _unread(facts)
     chosen: Mapping[str, Any] | None = None
     reported = False
-    if crash is not None:
+    live = next((item for item in facts.get("crashes") or [] if item.get("live")), None) if lone else None
+    if live is not None:
+        # A dump alone tells of nothing but this one moment, and that was no crash.
+        state, sentence = "clear", _live_sentence(machine, live)
+    elif crash is not None:
         state = "crashed"
         sentence = _crash_sentence(machine, crash)
         if known:
@@ -212,7 +225,7 @@ def verdict(
         "sentence": sentence,
         "lines": [
             line
-            for line in _lines(facts, crash, chosen, [*exposed, *suspected], unread, reported=reported)
+            for line in _lines(facts, live or crash, chosen, [*exposed, *suspected], unread, reported=reported)
             # The sentence names the problem already where it has no crash to tell of.
             if chosen is None or not (line.startswith("Known problem: ") and str(chosen.get("title")) in sentence)
         ],

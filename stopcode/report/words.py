@@ -89,6 +89,8 @@ def culprit_name(crash: Mapping[str, Any]) -> str:
     if module:
         version = module_version(crash, str(module))
         return f"{module} {version}" if version else str(module)
+    if _accuses_nobody(crash):
+        return "nobody"
     return str(culprit.get("kind") or "unknown")
 
 
@@ -118,6 +120,11 @@ _CAUSES = {
 }
 
 
+def _accuses_nobody(crash: Mapping[str, Any]) -> bool:
+    """Tell whether this is a live report that names nothing: nobody stopped that machine."""
+    return bool(crash.get("live")) and (crash.get("culprit") or {}).get("kind") == "manual"
+
+
 def caused_by(crash: Mapping[str, Any]) -> str:
     """Return who is to blame, as the end of a sentence ("the culprit is vmstorfl.sys 1.2.3.4 through Wdf01000.sys")."""
     culprit = crash.get("culprit") or {}
@@ -129,6 +136,8 @@ def caused_by(crash: Mapping[str, Any]) -> str:
         if culprit.get("confidence") in ("high", "medium"):
             return f"the culprit is {culprit_name(crash)}{way}"
         return f"the stack hints at {culprit_name(crash)}, which is no proof"
+    if _accuses_nobody(crash):
+        return "nobody is accused: the machine ran on"
     if kind in _CAUSES:
         return _CAUSES[kind] + (f" ({module})" if module else "")
     return "no driver can be named"

@@ -199,7 +199,8 @@ def _analysed(
             why = "" if head.strip(b"\0") else ", it begins with zeros" if head else ", it is empty"
             raise UnsupportedError(f"{path}: not a kernel dump{why}", hint=_READS_DISKS) from error
         raise
-    crash["latest"] = True
-    crash["latest_because"] = "it is the only one: the disk was not given"
+    if not crash.get("live"):
+        crash["latest"] = True
+        crash["latest_because"] = "it is the only one: the disk was not given"
     source = {"path": path, "kind": "dump", "size": opened.size}
     return crash, source, opened.bytes_read, opened.requests

@@ -38,6 +38,14 @@ def test_a_crash_shows_parameters_culprit_reasons_and_labelled_frames() -> None:
     assert "vmstorfl.sys+0x1234  context, exact" in text
 
 
+def test_a_live_report_is_marked_and_not_counted_as_a_crash() -> None:
+    crashes = [{"live": True, "latest": False, "culprit": {"kind": "manual", "module": None}}, {}]
+    report = {"facts": {"crashes": crashes}}
+    assert [row.mark for row in rows(report)] == ["live report", "crash"]
+    assert "nobody" in rows(report)[0].text
+    assert dict(machine_card(report["facts"]))["Crashes"] == "1, and 1 live report"
+
+
 def test_the_card_says_what_could_not_be_read() -> None:
     card = dict(machine_card({"system": {}, "gaps": [{"path": "/system/hostname", "reason": "SYSTEM is zero"}]}))
     assert card["Machine"] == "not read: SYSTEM is zero"

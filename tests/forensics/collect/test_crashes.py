@@ -78,6 +78,18 @@ def test_a_dump_whose_header_says_live_is_no_crash_wherever_it_lies() -> None:
     assert facts["crashes"][0]["latest"] is False
 
 
+def test_live_reports_do_not_take_the_room_of_the_latest_crash() -> None:
+    files = {
+        rf"\Windows\LiveKernelReports\{number}.dmp": dump(f"2021-02-22T10:00:0{number}Z")
+        for number in range(MAX_FULL_CRASHES)
+    }
+    facts, _ = scan(files={**files, MEMORY_DMP: dump("2021-02-20T10:00:00Z")})
+    crash = facts["crashes"][-1]
+    assert crash["latest"] is True
+    assert crash["module_count"] == len(crash["modules"])
+    assert "unloaded" in crash
+
+
 def test_dumps_are_found_where_crash_control_says() -> None:
     facts, diagnostics = scan(
         system={

@@ -126,6 +126,19 @@ def test_a_dump_that_cannot_be_read_makes_crashes_unknown() -> None:
     assert answer('crash: {code: "0x50", absent: "yes"}', ["/crashes"]) == "unknown"
 
 
+def test_a_live_report_is_no_crash_unless_the_rule_asks_for_one() -> None:
+    live = crash(culprit="a.sys", live="yes")
+    assert answer(BLAMED, **live) == "no"
+    assert answer('crash: {culprit: a.sys, absent: "yes"}', **live) == "yes"
+    assert answer('crash: {culprit: a.sys, live: "yes"}', **live) == "yes"
+    assert answer('crash: {culprit: a.sys, live: "no"}', **live) == "no"
+    both = {"crashes": [{"culprit": "a.sys", "live": "yes"}, {"culprit": "a.sys"}]}
+    assert answer(BLAMED, **both) == "yes"
+    assert {line["path"] for line in say(f"crashed:\n  {BLAMED}\n", **both)["evidence"]} == {
+        "/crashes/\\Windows\\Minidump\\2.dmp/culprit"
+    }
+
+
 def test_the_newest_crash_that_counts_is_named_and_its_confidence_is_the_findings() -> None:
     parts = f"crashed:\n  {BLAMED}\n"
     newest = {"culprit": "a.sys", "confidence": "medium", "time": "2021-03-02T00:00:00Z"}

@@ -60,6 +60,19 @@ def test_a_stored_report_is_shown_as_scan_showed_it(call: Stopcode, stored: Path
     assert "1 rule not judged: unreadable" in done.out
 
 
+def test_a_newer_live_report_is_a_line_and_the_crash_is_still_shown_whole(call: Stopcode, tmp_path: Path) -> None:
+    live = by_hand.crash(
+        item="live", live=True, latest=False, time="2021-03-02T10:30:00Z", dump={"path": "live.dmp"},
+        bugcheck={**CRASH["bugcheck"], "code": "0x117", "name": "VIDEO_TDR_TIMEOUT_DETECTED"},
+    )  # fmt: skip
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps({**WHOLE, "facts": {**WHOLE["facts"], "crashes": [live, CRASH]}}))
+    out = call("report", path).out
+    assert "\nCrashes: 1, and 1 live report\n" in out
+    assert "  2021-03-02 10:30:00 UTC  live report, 0x117 VIDEO_TDR_TIMEOUT_DETECTED, vmstorfl.sys" in out
+    assert "  0x7E SYSTEM_THREAD_EXCEPTION_NOT_HANDLED\n" in out
+
+
 def test_json_gives_the_document_back_and_stdin_is_read(
     call: Stopcode, stored: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
