@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Document -> what the codes in its table begin with.
 TABLES = {
     "containers.md": ("container", "vhd", "vhdx", "vmdk", "qcow2", "vdi", "e01"),
+    "remote.md": ("remote",),
     "volumes.md": ("archive", "disk", "ntfs", "volume", "hive", "boot", "bitlocker"),
 }
 _CODE = re.compile(r"[a-z0-9]+\.[a-z0-9-]+")
@@ -41,3 +42,15 @@ def test_every_diagnostic_has_its_row_with_its_severity_and_no_row_is_left_over(
     stated = {(code, severity) for code, severities in rows for severity in severities.split(", ")}
     assert stated == in_the_code(TABLES[document])
     assert len({code for code, _ in rows}) == len(rows)
+
+
+def test_every_code_that_ends_the_reading_of_a_remote_image_is_told_under_that_code() -> None:
+    # A source raises it with the error; the file over it makes the remark, and knows only those that it names.
+    raised = {
+        first.value
+        for path in (ROOT / "forensics" / "remote").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "RemoteError"
+        if isinstance(first := node.args[0], ast.Constant)
+    }
+    assert raised == {code for code, _ in in_the_code(("remote",))}
