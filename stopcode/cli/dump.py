@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -96,27 +95,13 @@ def _extras(args: argparse.Namespace) -> Extras:
     return extras
 
 
-class _Cost:
-    """What reading costs, as a report's `stats` has it."""
-
-    def __init__(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-
-    def stats(self, bytes_read: int, requests: int) -> dict[str, Any]:
-        return {
-            "bytes_read": bytes_read,
-            "requests": requests,
-            "wall_s": round(time.perf_counter() - self._wall, 3),
-            "cpu_s": round(time.process_time() - self._cpu, 3),
-        }
-
-
 def _report(path: str, extras: Extras) -> Any:
     """Read one dump to a report."""
+    from stopcode.scan.clock import Clock
     from stopcode.scan.lone import read_lone
     from stopcode.scan.run import unjudged_report
 
-    cost, diagnostics = _Cost(), Diagnostics()
+    cost, diagnostics = Clock(), Diagnostics()
     lone = read_lone(path, diagnostics, extras)
     return unjudged_report(lone, diagnostics, cost.stats(lone.bytes_read, lone.requests))
 
@@ -195,8 +180,9 @@ def _lines(files: DumpFiles, extras: Extras, ctx: Context, to: Context) -> int:
 def _table(paths: Sequence[str], files: DumpFiles, form: str, extras: Extras, ctx: Context, to: Context) -> int:
     """Read every dump to a row of one document."""
     from stopcode.report.dumps import dumps_document
+    from stopcode.scan.clock import Clock
 
-    cost = _Cost()
+    cost = Clock()
     read = _Read()
     try:
         for path in _each(files, ctx):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
@@ -10,7 +11,7 @@ from stopcode.cli.context import Context
 from stopcode.report.safe import shown
 from stopcode.scan.progress import Progress, doing
 
-__all__ = ["JsonProgress", "LineProgress", "watcher_of"]
+__all__ = ["JsonProgress", "LineProgress", "PercentProgress", "watcher_of"]
 
 _CLEAR = "\r\x1b[K"
 
@@ -91,6 +92,40 @@ class NoProgress(JsonProgress):
 
     def __call__(self, remark: Progress) -> None:
         """Say nothing."""
+
+
+class PercentProgress:
+    """How much of one long reading is done: a line on the terminal that counts up, where somebody watches.
+
+    Args:
+        ctx: streams; with `-v`, where nobody watches, what is done is said once.
+        doing: what is done ("copying a to b").
+
+    """
+
+    def __init__(self, ctx: Context, doing: str) -> None:
+        self._ctx = ctx
+        self._doing = doing
+        self._shown = -1
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        if not self._ctx.progress and self._ctx.verbosity > 0:
+            self._ctx.say(self._doing)
+        return self._draw
+
+    def _draw(self, done: int, total: int) -> None:
+        percent = done * 100 // max(total, 1)
+        if not self._ctx.progress or percent == self._shown:
+            return
+        self._shown = percent
+        text = shown(f"{percent:3} %  {self._doing}")[: self._ctx.width - 1]
+        self._ctx.err.write(f"{_CLEAR}{text}")
+        self._ctx.err.flush()
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._shown >= 0:
+            self._ctx.err.write(_CLEAR)
+            self._ctx.err.flush()
 
 
 def watcher_of(ctx: Context, path: str, *, as_json: bool) -> LineProgress | JsonProgress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from stopcode.cli.exits import Exit
 from stopcode.cli.image_options import add_image_options, image_options, named_images, shown_image
 from stopcode.cli.key_options import unlocking
 from stopcode.cli.output import json_text, output_to, write_lines
+from stopcode.cli.progress import PercentProgress
 
 if TYPE_CHECKING:
     from forensics.collect.dump_list import DumpList
@@ -199,7 +200,10 @@ def _copy(
         item = found.dumps[number - 1]
         name = names[number - 1]
         try:
-            with item.place.reading() as (opened, whole), _Bar(ctx, f"{item.place.path} to {name}") as progress:
+            with (
+                item.place.reading() as (opened, whole),
+                PercentProgress(ctx, f"copying {item.place.path} to {name}") as progress,
+            ):
                 done = copy_out(opened, folder / name, progress)
         except (StopcodeError, OSError) as error:
             told = error if isinstance(error, StopcodeError) else StopcodeError(error.strerror or str(error))
@@ -251,7 +255,7 @@ def _pack(
     stem = "redacted" if args.redact else file_name(Path(shown_image(args.image)).resolve().stem or "image")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"rescue-{stem}.zip"
-    with _Bar(ctx, f"{len(artefacts)} files to {path.name}") as progress:
+    with PercentProgress(ctx, f"copying {len(artefacts)} files to {path.name}") as progress:
         manifest = write_archive(path, artefacts, missing, redactor=redactor, progress=progress)
     document["archive"] = {"to": str(path), **manifest}
     damaged = any("unreadable" in item for item in manifest["files"])
@@ -261,36 +265,6 @@ def _pack(
 
 #: Without these nobody can say which names are to be taken out.
 _NEEDED_NAMES = ("/system", "/system/hostname", "/system/domain")
-
-
-class _Bar:
-    """A line on the terminal that counts up, where somebody watches."""
-
-    def __init__(self, ctx: Context, what: str) -> None:
-        self._ctx = ctx
-        self._what = what
-        self._shown = -1
-
-    def __enter__(self) -> Callable[[int, int], None]:
-        if not self._ctx.progress and self._ctx.verbosity > 0:
-            self._ctx.say(f"copying {self._what}")
-        return self._draw
-
-    def _draw(self, done: int, total: int) -> None:
-        percent = done * 100 // max(total, 1)
-        if not self._ctx.progress or percent == self._shown:
-            return
-        from stopcode.report.safe import shown
-
-        self._shown = percent
-        text = shown(f"{percent:3} %  {self._what}")[: self._ctx.width - 1]
-        self._ctx.err.write(f"\r\x1b[K{text}")
-        self._ctx.err.flush()
-
-    def __exit__(self, *_exc: object) -> None:
-        if self._shown >= 0:
-            self._ctx.err.write("\r\x1b[K")
-            self._ctx.err.flush()
 
 
 def _lines(document: dict[str, Any], *, verbose: bool) -> Iterator[Line]:

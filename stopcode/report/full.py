@@ -10,7 +10,7 @@ from typing import Any
 from stopcode.report.crash_lines import crash_lines
 from stopcode.report.lines import Line, Tone, aligned, blank, heading, paragraphs
 from stopcode.report.verdict import latest_crash
-from stopcode.report.words import count_of, moment, where
+from stopcode.report.words import byte_size, count_of, moment, where
 
 __all__ = ["STATE_WORD", "counted", "diagnostic_lines", "finding_lines", "last_boot", "report_lines"]
 
@@ -52,15 +52,6 @@ def report_lines(report: Mapping[str, Any], *, verbose: bool = False) -> Iterato
     yield from _remarks(report, verbose)
 
 
-def _size(number: object) -> str:
-    if not isinstance(number, int) or number <= 0:
-        return ""
-    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if number >= factor:
-            return f"{number // factor}.{number * 10 // factor % 10} {unit}"
-    return f"{number} bytes"
-
-
 def counted(crashes: Sequence[Mapping[str, Any]]) -> str:
     """Return how many crashes these are, and how many live reports, which are none ("2, and 1 live report")."""
     live = sum(bool(crash.get("live")) for crash in crashes)
@@ -88,7 +79,7 @@ def _machine(report: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Li
     if role and system.get("domain"):
         role += f" in {system['domain']}"
     settings = facts.get("crash_settings") or {}
-    image = (str(source.get("path") or ""), str(source.get("kind") or ""), _size(source.get("size")))
+    image = (str(source.get("path") or ""), str(source.get("kind") or ""), byte_size(source.get("size")))
     rows = [
         ("Name", or_gap(known("hostname"), "/system/hostname", "/system")),
         ("Windows", or_gap(known("product", "display_version"), "/system/product", "/system")),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 __all__ = [
+    "byte_size",
     "caused_by",
     "count_of",
     "culprit_name",
@@ -42,6 +43,16 @@ def duration(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes % 60} min"
     return f"{hours // 24} days {hours % 24} h"
+
+
+def byte_size(number: object) -> str:
+    """Return a number of bytes in a unit that says something ("1.5 GiB", cut, not rounded); "" for none."""
+    if not isinstance(number, int) or number <= 0:
+        return ""
+    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if number >= factor:
+            return f"{number // factor}.{number * 10 // factor % 10} {unit}"
+    return f"{number} bytes"
 
 
 def count_of(number: int, word: str, many: str = "") -> str:

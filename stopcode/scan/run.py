@@ -6,13 +6,13 @@ names it before it knows what it will do.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from forensics.remote.address import is_address
 from parsers.diagnostics import Diagnostic, Diagnostics
 from stopcode import __version__
+from stopcode.scan.clock import Clock
 from stopcode.scan.progress import Progress, Watcher
 
 if TYPE_CHECKING:
@@ -40,22 +40,6 @@ _WHOLE_AFTER = {
     "crashes": "crashes",
     "disk_as_of": "system",
 }
-
-
-class _Clock:
-    """Wall and processor time since a scan began."""
-
-    def __init__(self) -> None:
-        self._wall = time.perf_counter()
-        self._cpu = time.process_time()
-
-    def stats(self, bytes_read: int, requests: int) -> dict[str, Any]:
-        return {
-            "bytes_read": bytes_read,
-            "requests": requests,
-            "wall_s": round(time.perf_counter() - self._wall, 3),
-            "cpu_s": round(time.process_time() - self._cpu, 3),
-        }
 
 
 class _Teller:
@@ -111,7 +95,7 @@ def scan(
     """
     from stopcode.scan.lone import begins_dump, is_dump, read_lone, require_named
 
-    clock = _Clock()
+    clock = Clock()
     diagnostics = Diagnostics(list(remarks))
     teller = _Teller(progress)
     teller.step("open")
