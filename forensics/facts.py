@@ -357,6 +357,10 @@ class BugCheckDict(TypedDict):
     case: NotRequired[str]
 
 
+#: In what kind of place a dump was found.
+Where = Literal["memory-dmp", "minidump", "pagefile", "dump-tmp", "dedicated", "live-kernel", "wer", "file"]
+
+
 class DumpDict(TypedDict, total=False):
     """The dump file: `kind` is the DumpType's word; `complete` is false when the file is cut.
 
@@ -376,7 +380,7 @@ class DumpDict(TypedDict, total=False):
     writer: str
     attributes: str
     streams: list[dict[str, Any]]
-    where: Literal["memory-dmp", "minidump", "pagefile", "dump-tmp", "dedicated", "live-kernel", "wer", "file"]
+    where: Where
     copy_of: str
 
 

@@ -9,16 +9,29 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 from signatures.model import Mark
 
-__all__ = ["Problem", "Problems", "nearest", "quoted", "render"]
+__all__ = ["Problem", "ProblemDict", "Problems", "nearest", "quoted", "render"]
 
 #: Columns of a source line that are printed.
 _MAX_LINE = 160
 #: Problems kept of one file; more are counted.
 MAX_PROBLEMS = 100
+
+
+class ProblemDict(TypedDict):
+    """A problem of a rule's file as plain data; lines and columns are counted from 1, `path` is the key inside it."""
+
+    file: str
+    line: int
+    column: int
+    end_column: int
+    path: str
+    code: str
+    message: str
+    hint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +57,7 @@ class Problem:
     hint: str = ""
     line: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> ProblemDict:
         """Return the problem as plain data."""
         return {
             "file": self.file,

@@ -20,8 +20,7 @@ from dataclasses import dataclass, field
 
 from forensics.collect.machine import Machine
 from forensics.collect.volume import FileEntry, FileTree
-from forensics.crash.document import Where
-from forensics.facts import Facts, path_of
+from forensics.facts import Facts, Where, path_of
 from parsers.bytesource import ByteSource, BytesSource, WindowSource
 from parsers.dump import looks_like_dump
 from parsers.dump.header import parse_header

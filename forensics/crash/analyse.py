@@ -14,7 +14,6 @@ from forensics.crash.bugchecks import masked
 from forensics.crash.case import CrashCase
 from forensics.crash.context import CrashContext, bugcheck_context, exception_record, fault_context
 from forensics.crash.document import (
-    Where,
     bugcheck_dict,
     context_dict,
     dump_dict,
@@ -39,6 +38,7 @@ from forensics.facts import (
     CrashDict,
     Culprit,
     DumpDict,
+    Where,
     source,
 )
 from parsers.bytesource import ByteSource

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from forensics.crash.bugchecks import describe, masked
 from forensics.crash.case import CrashCase
@@ -21,6 +21,7 @@ from forensics.facts import (
     FrameDict,
     ModuleDict,
     UnloadedDict,
+    Where,
     filetime_to_iso,
     hex64,
 )
@@ -31,11 +32,9 @@ from parsers.dump.secondary_names import secondary_name
 from parsers.errors import ReadError
 
 __all__ = [
-    "Where", "bugcheck_dict", "context_dict", "dump_dict", "fit_dict", "frame_dict", "mark_live", "module_dict",
+    "bugcheck_dict", "context_dict", "dump_dict", "fit_dict", "frame_dict", "mark_live", "module_dict",
     "system_dict", "take_live", "take_times", "unloaded_dict",
 ]  # fmt: skip
-
-Where = Literal["memory-dmp", "minidump", "pagefile", "dump-tmp", "dedicated", "live-kernel", "wer", "file"]
 
 #: Blobs of secondary data that the document lists (real dumps hold at most 42).
 _MAX_STREAMS = 128

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from forensics.crash.document import Where, bugcheck_dict, dump_dict, take_live, take_times
-from forensics.facts import CrashDict, source
+from forensics.crash.document import bugcheck_dict, dump_dict, take_live, take_times
+from forensics.facts import CrashDict, Where, source
 from parsers.bytesource import ByteSource
 from parsers.dump.open import open_dump
 

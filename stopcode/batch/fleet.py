@@ -9,16 +9,15 @@ from typing import Any
 
 from stopcode.batch.supervisor import Outcome
 from stopcode.case import Case, CaseRow, FindingRow
+from stopcode.report.fleet import FAILURE_SCHEMA, FLEET_SCHEMA, Answer, Failure, Fleet, FleetMachine
 
-__all__ = ["SCHEMA", "fleet_of"]
-
-SCHEMA = "stopcode/fleet/1"
+__all__ = ["failure_of", "fleet_of"]
 
 _SEVERITIES = ("critical", "high", "medium", "low", "info")
 _STATES = ("crashed", "exposed", "suspected", "partial", "clear")
 
 
-def fleet_of(case: Case, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def fleet_of(case: Case, outcomes: Sequence[Outcome]) -> Fleet:
     """Return the fleet document of these images.
 
     `of` in an answer is the number of machines that could be read: of the others nothing is known, and they are never
@@ -34,7 +33,7 @@ def fleet_of(case: Case, outcomes: Sequence[Outcome]) -> dict[str, Any]:
             findings.setdefault(finding.scan_pk, []).append(finding)
     states = Counter(str(row.state) for _, row in read)
     return {
-        "schema": SCHEMA,
+        "schema": FLEET_SCHEMA,
         "images": len(known),
         "read": len(read),
         "states": {state: states[state] for state in sorted(states, key=_order(_STATES))},
@@ -51,6 +50,17 @@ def fleet_of(case: Case, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
+def failure_of(outcome: Outcome, row: CaseRow) -> Failure:
+    """Return what stands in place of the report of an image that gave none."""
+    return {
+        "schema": FAILURE_SCHEMA,
+        "source": {"path": _path(outcome)},
+        "code": row.code,
+        "message": row.reason,
+        "hint": row.hint,
+    }
+
+
 def _path(outcome: Outcome) -> str:
     return os.fspath(outcome.item.path)
 
@@ -60,12 +70,12 @@ def _order(words: Sequence[str]) -> Any:
     return lambda word: (places.get(word, len(places)), word)
 
 
-def _answers(findings: Mapping[int, Sequence[FindingRow]], read: int) -> list[dict[str, Any]]:
+def _answers(findings: Mapping[int, Sequence[FindingRow]], read: int) -> list[Answer]:
     by_rule: dict[str, list[FindingRow]] = {}
     for rows in findings.values():
         for row in rows:
             by_rule.setdefault(row.rule, []).append(row)
-    answers = []
+    answers: list[Answer] = []
     for rule, rows in by_rule.items():
         counts = Counter(row.state for row in rows)
         answers.append(
@@ -103,7 +113,7 @@ def _sentence(counts: Mapping[str, int], read: int, row: FindingRow) -> str:
     return f"{told}: {row.title} [{row.rule}{mark}]"
 
 
-def _machine(outcome: Outcome, row: CaseRow, findings: Sequence[FindingRow]) -> dict[str, Any]:
+def _machine(outcome: Outcome, row: CaseRow, findings: Sequence[FindingRow]) -> FleetMachine:
     return {
         "path": _path(outcome),
         "state": row.state,

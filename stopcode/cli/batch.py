@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,8 +153,10 @@ def _show(form: str, case: Case, outcomes: Iterable[Outcome], to: Context) -> No
     to.out.flush()
 
 
-def _documents(case: Case, outcomes: Iterable[Outcome]) -> Iterable[dict[str, Any]]:
+def _documents(case: Case, outcomes: Iterable[Outcome]) -> Iterable[Mapping[str, Any]]:
     """Yield a report an image; for one that gave none, what is to be said instead."""
+    from stopcode.batch.fleet import failure_of
+
     rows = case.rows()
     for outcome in outcomes:
         row = rows.get(outcome.uri)
@@ -163,10 +165,4 @@ def _documents(case: Case, outcomes: Iterable[Outcome]) -> Iterable[dict[str, An
         if row.done:
             yield case.report(row.scan_pk)
         else:
-            yield {
-                "schema": "stopcode/failure/1",
-                "source": {"path": str(outcome.item.path)},
-                "code": row.code,
-                "message": row.reason,
-                "hint": row.hint,
-            }
+            yield failure_of(outcome, row)

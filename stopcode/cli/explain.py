@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from parsers.errors import StopcodeError
 from stopcode.cli.arguments import add_output
@@ -59,7 +59,9 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
         )
     with output_to(args.output, ctx) as to:
         if args.format == "json":
-            to.out.write(json_text([_plain(item) for item in found]))
+            from stopcode.report.explained import explained
+
+            to.out.write(json_text(explained(found, attributions())))
         elif len(found) > _WHOLE and to.verbosity < 1:
             write_lines(_short(found), to)
         else:
@@ -67,21 +69,6 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
             credits = attributions() if verbose else [_CREDIT]
             write_lines([*_whole(found, verbose=verbose), blank(), *(Line(text, "quiet") for text in credits)], to)
     return Exit.OK
-
-
-def _plain(item: Explanation) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    plain = asdict(item)
-    plain["code"] = None if item.code is None else f"{item.code:#x}"
-    if item.bugcheck is not None:
-        info = plain["bugcheck"]
-        info["code"], info["raw"] = f"{item.bugcheck.code:#x}", f"{item.bugcheck.raw:#x}"
-        for row in info["parameters"]:
-            row["value"] = None if row["value"] is None else f"{row['value']:#x}"
-    for row in plain["boot"]:
-        row["code"] = None if row["code"] is None else f"{row['code']:#x}"
-    return plain
 
 
 def _name(item: Explanation) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from forensics.remote.address import is_address
 from parsers.diagnostics import Diagnostics
@@ -20,10 +20,11 @@ from stopcode.cli.output import json_text, output_to, write_lines
 from stopcode.cli.progress import PercentProgress
 
 if TYPE_CHECKING:
-    from forensics.collect.dump_list import DumpList
+    from forensics.collect.dump_list import DumpList, ListedDump
     from forensics.disk import Image
     from forensics.disk.keys import VolumeKeys
     from stopcode.report.lines import Line
+    from stopcode.rescue.document import CopiedDump, DumpEntry, Rescue
 
 SENTENCE = (
     "List every dump on a disk, also those inside page files; copy dumps out byte for byte, verified, and artefacts "
@@ -85,6 +86,7 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
     from forensics.collect import Machine
     from forensics.collect.dump_list import list_dumps
     from forensics.facts import Wants
+    from stopcode.rescue.document import RESCUE_SCHEMA
 
     diagnostics = Diagnostics()
     with (
@@ -92,15 +94,15 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
         unlocking(args, ctx, lambda keys: _opened(args, keys, diagnostics)) as image,
     ):
         found = list_dumps(Machine(image.windows, Wants(), diagnostics))
-        document: dict[str, Any] = {
-            "schema": "stopcode/rescue/1",
+        document: Rescue = {
+            "schema": RESCUE_SCHEMA,
             "source": image.describe(),
             "dumps": [_row(number, item) for number, item in enumerate(found.dumps, 1)],
             "process_dumps": found.places.process_dumps,
             "diagnostics": [item.to_dict() for item in diagnostics.items],
         }
         codes: list[int] = []
-        copied: list[dict[str, Any]] = []
+        copied: list[CopiedDump] = []
         try:
             if args.dump and folder is not None:
                 document["copied"] = copied
@@ -159,19 +161,19 @@ def _chosen(wanted: list[str], count: int) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
-def _row(number: int, item: Any) -> dict[str, Any]:
+def _row(number: int, item: ListedDump) -> DumpEntry:
     """Return one dump as the document has it."""
     row: dict[str, Any] = {"n": number, "path": item.place.path, "where": item.place.where}
     if item.crash is None:
-        return {**row, "size": item.place.size, "problem": item.problem}
-    crash = item.crash
+        return cast("DumpEntry", {**row, "size": item.place.size, "problem": item.problem})
+    crash = cast("dict[str, Any]", item.crash)
     for key in ("size", "kind", "complete", "copy_of", "archive"):
         if key in crash["dump"]:
             row[key] = crash["dump"][key]
     row |= {key: crash[key] for key in ("time", "build", "live", "latest", "latest_because") if key in crash}
     row["code"] = crash["bugcheck"]["code"]
     row["name"] = crash["bugcheck"]["name"]
-    return row
+    return cast("DumpEntry", row)
 
 
 def _names(found: DumpList) -> list[str]:
@@ -188,9 +190,7 @@ def _names(found: DumpList) -> list[str]:
     return names
 
 
-def _copy(
-    found: DumpList, numbers: list[int], folder: Path, ctx: Context, copied: list[dict[str, Any]]
-) -> Iterator[int]:
+def _copy(found: DumpList, numbers: list[int], folder: Path, ctx: Context, copied: list[CopiedDump]) -> Iterator[int]:
     """Copy dumps out, one after another; one that fails does not stop the others."""
     from stopcode.rescue.writing import copy_out
 
@@ -212,7 +212,7 @@ def _copy(
             copied.append({"n": number, "path": item.place.path, "problem": told.message})
             yield Exit.PARTIAL if len(numbers) > 1 else Exit.UNREADABLE
             continue
-        row: dict[str, Any] = {
+        row: CopiedDump = {
             "n": number,
             "path": item.place.path,
             "to": str(done.path),
@@ -230,9 +230,7 @@ def _copy(
         yield Exit.PARTIAL if done.unreadable or cut or not whole else Exit.OK
 
 
-def _pack(
-    args: argparse.Namespace, image: Image, found: DumpList, folder: Path, ctx: Context, document: dict[str, Any]
-) -> int:
+def _pack(args: argparse.Namespace, image: Image, found: DumpList, folder: Path, ctx: Context, document: Rescue) -> int:
     """Put artefacts into a zip."""
     from stopcode.rescue.archive import write_archive
     from stopcode.rescue.artefacts import SUPPORT, expand
@@ -267,7 +265,7 @@ def _pack(
 _NEEDED_NAMES = ("/system", "/system/hostname", "/system/domain")
 
 
-def _lines(document: dict[str, Any], *, verbose: bool) -> Iterator[Line]:
+def _lines(document: Rescue, *, verbose: bool) -> Iterator[Line]:
     from stopcode.report.rescue import rescue_lines
 
     yield from rescue_lines(document, verbose=verbose)

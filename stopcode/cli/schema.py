@@ -7,10 +7,11 @@ import argparse
 from stopcode.cli.context import Context
 from stopcode.cli.exits import Exit
 from stopcode.cli.output import json_text, output_to
+from stopcode.report.documents import DOCUMENTS
 
 SENTENCE = (
-    "Print the JSON Schema of a document: `facts` (what was read), `report` (what `scan -o json` prints), or `dumps` "
-    "(what `dump -o json` prints of many)."
+    "Print the JSON Schema of a document. Each that stopcode writes names its own in `schema`: `stopcode/NAME/1`. Keys "
+    "may be added to it; renaming one is a new number."
 )
 EXAMPLES = ("stopcode schema report", "stopcode schema --output facts.schema.json facts")
 CODES = (Exit.OK, Exit.USAGE)
@@ -18,7 +19,8 @@ CODES = (Exit.OK, Exit.USAGE)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("document", choices=("facts", "report", "dumps"), help="which document")
+    told = "; ".join(f"{name}: {document.written_by}" for name, document in DOCUMENTS.items())
+    parser.add_argument("document", choices=tuple(DOCUMENTS), metavar="NAME", help=f"which document. {told}")
     parser.add_argument("--output", metavar="FILE", default="-", help="write it there instead of to stdout")
 
 

@@ -81,8 +81,9 @@ def _list(args: argparse.Namespace, ctx: Context) -> int:
         raise UsageError("list takes no names", hint="stopcode signatures show ID")
     rules = _rules(args, ctx).rules
     if args.format == "json":
-        keys = ("id", "title", "family", "kind", "status", "severity", "version", "file")
-        ctx.out.write(json_text([{key: getattr(rule, key) for key in keys} for rule in rules]))
+        from stopcode.report.rules import rule_list
+
+        ctx.out.write(json_text(rule_list(rules)))
         return Exit.OK
     write_lines(aligned([(rule.id, rule.severity, rule.status, rule.kind, rule.title) for rule in rules]), ctx)
     return Exit.OK
@@ -94,49 +95,25 @@ def _show(args: argparse.Namespace, ctx: Context) -> int:
     database = _rules(args, ctx)
     rules = [_get(database, name) for name in args.names]
     if args.format == "json":
-        ctx.out.write(json_text([_plain(rule) for rule in rules]))
+        from stopcode.report.rules import rule_texts
+
+        ctx.out.write(json_text(rule_texts(rules)))
         return Exit.OK
     for number, rule in enumerate(rules):
         write_lines([*([blank()] if number else []), *_rule_lines(rule)], ctx)
     return Exit.OK
 
 
-def _plain(rule: Rule) -> dict[str, Any]:
-    """Return what a rule says to people; its conditions in words."""
-    keys = ("id", "aliases", "title", "summary", "family", "kind", "status", "severity", "version", "created",
-            "modified", "triggers", "targets", "explain", "file")  # fmt: skip
-    plain: dict[str, Any] = {key: getattr(rule, key) for key in keys}
-    plain["conditions"] = dict(_conditions(rule))
-    plain["remediation"] = [
-        {"do": step.do, "kind": step.kind, "commands": list(step.commands), "kb": step.kb, "risk": step.risk}
-        for step in rule.remediation
-    ]
-    plain["references"] = [dict(item) for item in rule.references]
-    return plain
-
-
-def _conditions(rule: Rule) -> Iterator[tuple[str, str]]:
-    from signatures.words import words_of
-
-    for entry in rule.affected:
-        edges = ", ".join(f"{edge.kind} {edge.text}{f' ({edge.kb})' if edge.kb else ''}" for edge in entry.edges)
-        branches = ", ".join(map(str, entry.branches))
-        yield f"affected {branches}", edges + (f"; {entry.open_ended}" if entry.open_ended else "")
-    for name, node in (("exposed", rule.exposed), ("crashed", rule.crashed)):
-        if node is not None:
-            yield name, words_of(node, rule)
-    for number, node in enumerate(rule.excludes, 1):
-        yield f"not when ({number})", words_of(node, rule)
-
-
 def _rule_lines(rule: Rule) -> Iterator[Line]:
+    from stopcode.report.rules import conditions_of
+
     yield Line(f"{rule.id}: {rule.title}", "strong")
     yield Line(rule.summary, indent=2)
     rows = [
         ("Kind", f"{rule.severity}, {rule.kind}, {rule.family}, {rule.status}, version {rule.version}"),
         ("Comes with", ", ".join(rule.triggers)),
         ("Where", ", ".join(rule.targets)),
-        *((name[:1].upper() + name[1:], words) for name, words in _conditions(rule)),
+        *((name[:1].upper() + name[1:], words) for name, words in conditions_of(rule)),
         ("File", rule.file),
     ]
     yield from aligned([row for row in rows if row[1]], indent=2)
@@ -186,7 +163,9 @@ def _lint(args: argparse.Namespace, ctx: Context) -> int:
 
     rules, problems = lint_paths(_paths(args.names), args.profile)
     if args.format == "json":
-        ctx.out.write(json_text([problem.to_dict() for problem in problems]))
+        from stopcode.report.rules import linted
+
+        ctx.out.write(json_text(linted(rules, problems)))
         return _code_of(problems)
     lines = [Line(text, "verbatim") for problem in problems for text in render(problem).splitlines()]
     tail = f"{count_of(len(problems), 'problem')} in {count_of(len(rules), 'sound rule')}" if problems else (
@@ -224,12 +203,9 @@ def _test(args: argparse.Namespace, ctx: Context) -> int:
     failed = [result for result in results if not result.passed]
     code = Exit.USAGE if problems else Exit.FOUND if failed else Exit.OK
     if args.format == "json":
-        rows = [
-            {"rule": item.rule, "name": item.name, "passed": item.passed, "problem": item.problem,
-             "generated": item.generated, "skipped": item.skipped}
-            for item in results
-        ]  # fmt: skip
-        ctx.out.write(json_text(rows))
+        from stopcode.report.rules import tested
+
+        ctx.out.write(json_text(tested(rules, problems, results)))
         return code
     lines = [Line(text, "verbatim") for problem in problems for text in render(problem).splitlines()]
     for item in results:
@@ -265,7 +241,9 @@ def _why(args: argparse.Namespace, ctx: Context) -> int:
     rule = _get(database, args.names[0])
     tree = why(rule, _facts(args.names[1], database))
     if args.format == "json":
-        ctx.out.write(json_text(tree))
+        from stopcode.report.rules import why_document
+
+        ctx.out.write(json_text(why_document(tree)))
     else:
         write_lines([Line(text, "verbatim") for text in render_why(tree)], ctx)
     return Exit.OK

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from parsers.errors import FormatError, UnsupportedError
 from parsers.limits import MAX_STORED_REPORT
 from stopcode.report.document import SCHEMA, Report
+from stopcode.report.documents import DOCUMENTS
 from stopcode.report.shape import problems, schema_of
 
 __all__ = ["document_schema", "read_report", "read_reports", "report_in"]
@@ -18,18 +20,11 @@ __all__ = ["document_schema", "read_report", "read_reports", "report_in"]
 _SAYS_WHAT = "give what `stopcode scan -o json` wrote"
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=len(DOCUMENTS))
 def document_schema(name: str) -> dict[str, Any]:
-    """Return the JSON Schema of a document: "facts", "report" or "dumps"."""
-    if name == "dumps":
-        from stopcode.report.dumps import DUMPS_SCHEMA, DumpsDocument
-
-        return schema_of(DumpsDocument, DUMPS_SCHEMA)
-    if name == "facts":
-        from forensics.facts import Facts
-
-        return schema_of(Facts, "stopcode/facts/1")
-    return schema_of(Report, SCHEMA)
+    """Return the JSON Schema of a document, by its name in `DOCUMENTS`."""
+    found = DOCUMENTS[name]
+    return schema_of(getattr(import_module(found.module), found.kind), f"stopcode/{name}/1")
 
 
 def _no_constant(name: str) -> Any:

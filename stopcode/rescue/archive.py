@@ -11,13 +11,13 @@ import json
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from forensics.facts import filetime_to_iso
 from parsers.bytesource import ByteSource
 from parsers.errors import StopcodeError
 from stopcode import __version__
 from stopcode.rescue.artefacts import Artefact, NotFound
+from stopcode.rescue.document import MANIFEST_SCHEMA, LeftOut, Manifest, PackedFile
 from stopcode.rescue.names import archive_name
 from stopcode.rescue.reading import CHUNK, Unreadable, chunks
 from stopcode.rescue.redact import MAX_TEXT, Redactor
@@ -26,7 +26,6 @@ from stopcode.rescue.writing import NotWrittenError, new_file, refuse_to_fill
 __all__ = ["MANIFEST", "write_archive"]
 
 MANIFEST = "manifest.json"
-_SCHEMA = "stopcode/rescue-manifest/1"
 #: Zips know no time before this one; the times of the evidence stand in the manifest.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -38,7 +37,7 @@ def write_archive(
     *,
     redactor: Redactor | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
+) -> Manifest:
     """Write the files and the manifest into a new zip, read it again, and return the manifest.
 
     A file that cannot be opened or, with a redactor, cannot be cleaned is left out and listed.
@@ -72,8 +71,8 @@ class _Writer:
     def __init__(self, redactor: Redactor | None) -> None:
         self._redactor = redactor
         self._taken = {MANIFEST.casefold()}
-        self._files: list[dict[str, Any]] = []
-        self._left_out: list[dict[str, str]] = []
+        self._files: list[PackedFile] = []
+        self._left_out: list[LeftOut] = []
 
     def add(self, made: zipfile.ZipFile, artefact: Artefact) -> None:
         """Put a file into the zip."""
@@ -119,8 +118,8 @@ class _Writer:
 
     def _note(
         self, name: str, path: str, artefact: Artefact, size: int, sha256: str, unreadable: Unreadable
-    ) -> dict[str, Any]:
-        noted: dict[str, Any] = {"name": name, "path": path, "size": size, "sha256": sha256}
+    ) -> PackedFile:
+        noted: PackedFile = {"name": name, "path": path, "size": size, "sha256": sha256}
         modified = filetime_to_iso(artefact.entry.modified)
         if modified is not None:
             noted["modified"] = modified
@@ -138,10 +137,10 @@ class _Writer:
         told = reason if self._redactor is None else self._redactor.text(reason)[0]
         self._left_out.append({"path": shown, "reason": told})
 
-    def manifest(self, missing: Sequence[NotFound]) -> dict[str, Any]:
+    def manifest(self, missing: Sequence[NotFound]) -> Manifest:
         """Return what the zip holds."""
-        made: dict[str, Any] = {
-            "schema": _SCHEMA,
+        made: Manifest = {
+            "schema": MANIFEST_SCHEMA,
             "tool": {"name": "stopcode", "version": __version__},
             "redacted": self._redactor is not None,
             "files": self._files,
@@ -151,7 +150,8 @@ class _Writer:
         if self._redactor is not None:
             made["names_too_short"] = self._redactor.kept
             made["not_found"] = [
-                {key: self._redactor.text(value)[0] for key, value in item.items()} for item in made["not_found"]
+                {"pattern": self._redactor.text(item["pattern"])[0], "reason": self._redactor.text(item["reason"])[0]}
+                for item in made["not_found"]
             ]
         return made
 
@@ -165,7 +165,7 @@ def _member(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def _read_again(path: Path, manifest: dict[str, Any]) -> None:
+def _read_again(path: Path, manifest: Manifest) -> None:
     """Hold every member against the manifest.
 
     Raises:

@@ -43,3 +43,11 @@ def test_every_format_of_scan_and_every_key_of_a_report_is_documented() -> None:
     text = (DOCS / "report.md").read_text()
     for key in Report.__annotations__:
         assert f"| `{key}` |" in text
+
+
+def test_every_json_document_is_in_the_table() -> None:
+    from stopcode.report.documents import DOCUMENTS
+
+    table = (DOCS / "command-line.md").read_text().partition("## JSON documents")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`([\w-]+)`", row)} == set(DOCUMENTS)

@@ -64,7 +64,7 @@ def test_many_answers_are_a_list(call: Stopcode) -> None:
 
 
 def test_json_writes_numbers_as_hexadecimal_text(call: Stopcode) -> None:
-    [row] = call("explain", "-o", "json", "0x1000007E", "0xffffffffc0000005").document
+    [row] = call("explain", "-o", "json", "0x1000007E", "0xffffffffc0000005").document["found"]
     assert row["bugcheck"]["code"] == "0x7e"
     assert row["bugcheck"]["raw"] == "0x1000007e"
     assert row["bugcheck"]["parameters"][0]["value"] == "0xffffffffc0000005"

@@ -3,13 +3,14 @@ from __future__ import annotations
 import jsonschema
 import pytest
 
+from stopcode.report.documents import DOCUMENTS
 from stopcode.report.shape import problems
 from stopcode.report.stored import document_schema
 from tests.stopcode.cli.run import Stopcode
 from tests.stopcode.report import by_hand
 
 
-@pytest.mark.parametrize("name", ["facts", "report", "dumps"])
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_the_schema_is_a_sound_json_schema(call: Stopcode, name: str) -> None:
     done = call("schema", name)
     assert done.code == 0
@@ -18,7 +19,7 @@ def test_the_schema_is_a_sound_json_schema(call: Stopcode, name: str) -> None:
 
 
 def test_every_type_is_described() -> None:
-    for document in ("report", "dumps"):
+    for document in DOCUMENTS:
         for name, definition in document_schema(document)["$defs"].items():
             assert definition["description"], name
 

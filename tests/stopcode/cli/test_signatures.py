@@ -13,7 +13,7 @@ from tests.stopcode.machines import windows_folder
 
 def test_list_has_a_line_a_rule(call: Stopcode) -> None:
     lines = call("signatures", "list").out.splitlines()
-    rows = call("signatures", "list", "-o", "json").document
+    rows = call("signatures", "list", "-o", "json").document["rules"]
     assert [line.split()[0] for line in lines] == [row["id"] for row in rows]
     assert "vmstorfl" in {row["id"] for row in rows}
 
@@ -24,7 +24,7 @@ def test_show_tells_conditions_remedy_and_sources(call: Stopcode) -> None:
     assert "introduced 17763.1757 (KB4601345)" in done.out
     assert re.search(r"Exposed +driver vmstorfl\.sys: .*below 10\.0\.17763\.1911", done.out)
     assert "dism /Image:" in done.out
-    [row] = call("signatures", "show", "-o", "json", "vmstorfl").document
+    [row] = call("signatures", "show", "-o", "json", "vmstorfl").document["rules"]
     assert row["remediation"][0]["kb"] == "KB5003171"
 
 
@@ -59,7 +59,7 @@ def test_lint_names_file_line_and_column_of_a_broken_rule_and_ends_with_2(
     assert first.startswith(f"{rule}:")
     assert all(part.isdigit() for part in first.removeprefix(f"{rule}:").split(":")[:2])
     assert code in done.out
-    rows = call("signatures", "lint", "-o", "json", rule).document
+    rows = call("signatures", "lint", "-o", "json", rule).document["problems"]
     assert {"file", "line", "column", "code", "message"} <= set(rows[0])
     assert call("signatures", "test", rule).code == Exit.USAGE
 
