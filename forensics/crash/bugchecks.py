@@ -58,7 +58,7 @@ class BugCheckInfo:
         name: the documented name; "" when the code is not documented.
         parameters: the four of them, with values where they were given.
         case: the sub-code's meaning that the given parameters select; "" when none does.
-        subcodes: parameter ("1" … "4", or "2@p1=0x6") -> value -> meaning.
+        subcodes: parameter ("1" … "4", or "2@p1=0x6", "3@p1=0x8,p2=0x6") -> value -> meaning.
         source: page of Microsoft's documentation.
 
     """
@@ -179,6 +179,21 @@ def _split_others(meaning: str) -> tuple[str, dict[int, str]]:
     return meaning[: match.start()], others
 
 
+def _holds(condition: str, values: Sequence[int | None]) -> bool:
+    """Say whether the parameters are those of a table's condition ("p1=0x6", "p1=0x8,p2=0x6")."""
+    for part in condition.split(","):
+        name, _equals, wanted = part.partition("=")
+        if values[int(name[1]) - 1] not in _value_keys(wanted):
+            return False
+    return True
+
+
+def _said(meaning: str) -> str:
+    """Return a sub-code's meaning as a person reads it: what it says of the other parameters stands in brackets."""
+    text, others = _split_others(meaning)
+    return f"{text} ({', '.join(f'P{number}: {said}' for number, said in others.items())})" if others else text
+
+
 def describe(code: int, parameters: Sequence[int | None] = ()) -> BugCheckInfo:
     """Return what is documented of a bug check; an undocumented one has an empty name.
 
@@ -200,11 +215,8 @@ def describe(code: int, parameters: Sequence[int | None] = ()) -> BugCheckInfo:
         value = values[int(number) - 1]
         if value is None:
             continue
-        if condition:
-            name, _equals, wanted = condition.partition("=")
-            first = values[int(name[1]) - 1]
-            if first is None or first not in _value_keys(wanted):
-                continue
+        if condition and not _holds(condition, values):
+            continue
         text, others = _split_others(_select(table, value))
         if not text:
             continue
@@ -221,7 +233,8 @@ def describe(code: int, parameters: Sequence[int | None] = ()) -> BugCheckInfo:
             if low in NTSTATUS:
                 meanings[i] += f": {describe_status(value)}"
     listed = tuple(ParameterInfo(i + 1, values[i], meanings[i]) for i in range(4))
-    return BugCheckInfo(short, code, entry["name"], listed, case, subcodes, entry["source"])
+    told = {key: {value: _said(text) for value, text in table.items()} for key, table in subcodes.items()}
+    return BugCheckInfo(short, code, entry["name"], listed, case, told, entry["source"])
 
 
 @lru_cache(maxsize=1)
