@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["CloudSource"]
 
 _ADDRESS = re.compile(r"(az|s3|gs)://([^/?#@\s]+)/([^?#\s]+)")
+#: What obstore raises for an object that is not there: its own error is declared, Python's is what comes (0.12.1).
+_ABSENT = ("FileNotFoundError", "NotFoundError")
 _HINT = "is the environment set up for this store: account, region, identity?"
 
 
@@ -103,7 +105,7 @@ class CloudSource:
         except Exception as error:  # noqa: BLE001  # of many kinds, and their texts hold addresses
             kind = type(error).__name__
         self._traffic.add(0, len(data))
-        if kind == "PreconditionError" or kind == "NotFoundError":
+        if kind == "PreconditionError" or kind in _ABSENT:
             raise RemoteError(
                 "remote.changed",
                 "the image changed while it was read",
@@ -142,7 +144,7 @@ def _store(scheme: str, container: str) -> AzureStore | S3Store | GCSStore:
 
 
 def _opening_error(kind: str, shown: str) -> StopcodeError:
-    if kind == "NotFoundError":
+    if kind in _ABSENT:
         return InputNotFoundError(f"{shown}: no such object", hint="look at the address")
     if kind in ("PermissionDeniedError", "UnauthenticatedError"):
         return OpenError(f"{shown}: the store refuses", hint=_HINT)
