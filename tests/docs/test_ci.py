@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Program -> the Debian package that brings it.
+#: Program -> the package of Debian, or of npm, that brings it.
 PACKAGE = {
     "7zz": "7zip",
+    "azurite-blob": "azurite",
     "bdeinfo": "libbde-utils",
     "blkid": "util-linux",  # essential: always there
     "dislocker-file": "dislocker",
@@ -37,9 +38,9 @@ ESSENTIAL = {"util-linux"}
 
 def test_every_peer_program_is_in_a_package_that_ci_installs() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    listed = re.search(r"packages=\((.*?)\)", script, re.DOTALL)
-    assert listed is not None
-    installed = set(listed[1].split()) | ESSENTIAL
+    lists = re.findall(r"^(?:npm_)?packages=\((.*?)\)", script, re.DOTALL | re.MULTILINE)
+    assert len(lists) == 2
+    installed = {name.partition("@")[0] for names in lists for name in names.split()} | ESSENTIAL
     asked = set()
     for path in (ROOT / "tests").rglob("*.py"):
         for words in re.findall(r"mark\.peer\(([^)]*)\)", path.read_text(encoding="utf-8")):
