@@ -155,7 +155,10 @@ def open_layer(path: Path, opening: Opening, *, kind: str = "") -> Layer:
     opening.enter(path)
     try:
         source = opening.file(path)
-        return _open_kind(kind or recognise(source, path), source, path, opening)
+        layer = _open_kind(kind or recognise(source, path), source, path, opening)
+        # Where a disk has several files, its reader has counted them.
+        layer.file_size = layer.file_size or source.size
+        return layer
     finally:
         opening.leave()
 
@@ -190,6 +193,7 @@ def _open_raw(source: ImageFile, path: Path, opening: Opening) -> Layer:
     layer = Layer(joined(parts), "raw", path, "", sector_size_of(source))
     if len(parts) > 1:
         layer.details["parts"] = len(parts)
+        layer.file_size = layer.source.size
     if path.suffix.lower() == ".vhd":
         opening.diagnostics.warning(
             "vhd.no-footer",

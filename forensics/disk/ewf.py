@@ -91,6 +91,7 @@ def open_ewf(source: ImageFile, path: Path, opening: Opening) -> Layer:
         file.strict = True
     chunks = _Chunks(opened, chunk_size)
     layer = Layer(ForeignSource(chunks.read, size, format="E01"), "E01", path, "", image.volume.sector_size)
+    layer.file_size = sum(segment.size for segment in segments)
     if len(files) > 1:
         layer.details["segments"] = len(files)
     return layer

@@ -36,6 +36,7 @@ class Layer:
         parents: its chain, nearest first.
         identity: by what a child knows it; "" where its format has nothing of the kind.
         facts: what only `stopcode disk` tells of it, plain data.
+        file_size: bytes of its file, or of all of its files.
         extents: yields where the disk's bytes come from, block by block; None where that is not known.
 
     """
@@ -49,6 +50,7 @@ class Layer:
     parents: list[Layer] = field(default_factory=list)
     identity: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
+    file_size: int = 0
     extents: Callable[[], Iterator[Extent]] | None = None
 
 

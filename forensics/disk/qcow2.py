@@ -80,12 +80,14 @@ def open_qcow2(source: ImageFile, path: Path, opening: Opening, opener: Opener) 
     parent = None
     if header.backing_file_offset:
         parent = _open_backing(source, header, extensions.get(_EXTENSION_BACKING_FORMAT, b""), path, opening, opener)
-    external = None
+    external, file_size = None, source.size
     if features & _DATA_FILE:
-        external = SourceFile(_data_file(extensions.get(_EXTENSION_DATA_FILE, b""), path, opening))
+        data_file = _data_file(extensions.get(_EXTENSION_DATA_FILE, b""), path, opening)
+        external, file_size = SourceFile(data_file), source.size + data_file.size
     view: ByteSource = source if header.version >= 3 else _as_version_3(source)
     layer = Layer(_open_disk(view, header.size, external, parent), "QCOW2", path)
     layer.details["version"] = header.version
+    layer.file_size = file_size
     if parent is not None:
         layer.parents = [parent, *parent.parents]
     return layer

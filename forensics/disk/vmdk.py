@@ -75,11 +75,13 @@ def open_vmdk(source: ImageFile, path: Path, opening: Opening, opener: Opener) -
     if _parent_id(descriptor) != _NO_PARENT:
         wanted = Wanted(called(_parent_names(descriptor)), _parent_id(descriptor), disk_size)
         parent = parent_of(path, opening, lambda: _open_parent(descriptor, path, opening, opener), wanted)
+    opened = len(opening.files)
     if header is None:
         disk = _open_extents(descriptor, path, opening, parent)
     else:
         disk = _open_sparse(source, path, 0, opening, parent)
     layer = Layer(disk, "VMDK", path, str(descriptor.attr.get("createType", "")))
+    layer.file_size = source.size + sum(file.size for file in opening.files[opened:])
     if "CID" in descriptor.attr:
         layer.details["cid"] = layer.identity = str(descriptor.attr["CID"]).lower()
     if parent is not None:

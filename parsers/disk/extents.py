@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from parsers.bytesource import ByteSource
-
-__all__ = ["Extent", "State", "merged", "split_at", "whole"]
+__all__ = ["Extent", "State", "merged", "split_at", "through"]
 
 #: "mixed": sectors of the file and of the parent, as a bitmap says; "lost": the file should hold it and does not.
 State = Literal["stored", "mixed", "zero", "parent", "lost"]
@@ -28,12 +26,6 @@ class Extent(NamedTuple):
     offset: int
     length: int
     state: State
-
-
-def whole(source: ByteSource) -> Iterator[Extent]:
-    """Yield the one extent of a source of which nothing is known but its length."""
-    if source.size:
-        yield Extent(0, source.size, "stored")
 
 
 def merged(extents: Iterable[Extent]) -> Iterator[Extent]:
@@ -57,3 +49,31 @@ def split_at(offset: int, length: int, there: int, state: State) -> Iterator[Ext
         yield Extent(offset, there, state)
     if there < length:
         yield Extent(offset + there, length - there, "lost")
+
+
+def through(child: Iterable[Extent], below: Iterable[Extent]) -> Iterator[Extent]:
+    """Yield the extents of a child with those of its parent in the place of what the parent holds.
+
+    What lies behind the end of a shorter parent is zero.
+
+    Args:
+        child: where the child's bytes come from, in order and without gaps.
+        below: the same of its parent.
+
+    """
+    rest = iter(below)
+    piece = next(rest, None)
+    for extent in child:
+        if extent.state != "parent":
+            yield extent
+            continue
+        at, end = extent.offset, extent.offset + extent.length
+        while at < end:
+            while piece is not None and piece.offset + piece.length <= at:
+                piece = next(rest, None)
+            if piece is None:
+                yield Extent(at, end - at, "zero")
+                break
+            take = min(end, piece.offset + piece.length) - at
+            yield Extent(at, take, piece.state)
+            at += take

@@ -11,7 +11,7 @@ import pytest
 
 from parsers.bytesource import BytesSource, FileSource
 from parsers.diagnostics import Diagnostics
-from parsers.disk.extents import Extent, merged, whole
+from parsers.disk.extents import Extent, State, merged, through
 from parsers.disk.vhd import Vhd
 from parsers.disk.vhdx import Vhdx
 from parsers.errors import ReadError
@@ -82,8 +82,24 @@ def test_the_states_are_those_that_were_written() -> None:
     assert states("avhdx") == ["stored", "parent", "mixed", "mixed", "mixed"]
     assert "lost" in states("vhdx and cut")
     assert [extent.state for extent in CASES["fixed and cut"].extents()] == ["stored", "lost"]
-    assert list(whole(BytesSource(b"abc"))) == [Extent(0, 3, "stored")]
-    assert list(whole(BytesSource(b""))) == []
+
+
+def extents(*states: State, piece: int = 1000) -> list[Extent]:
+    return [Extent(number * piece, piece, state) for number, state in enumerate(states)]
+
+
+def test_what_the_parent_holds_is_told_as_the_parent_tells_it_in_pieces_of_both() -> None:
+    child = extents("parent", "stored", "parent", "mixed", "parent", piece=1500)
+    found = list(through(child, extents("zero", "stored", "lost", "stored", "parent")))
+    assert found == [
+        Extent(0, 1000, "zero"),
+        Extent(1000, 500, "stored"),  # the parent's
+        Extent(1500, 1500, "stored"),  # the child's
+        Extent(3000, 1000, "stored"),
+        Extent(4000, 500, "parent"),
+        Extent(4500, 1500, "mixed"),
+        Extent(6000, 1500, "zero"),  # behind the parent's end
+    ]
 
 
 @pytest.mark.peer("qemu-img")
