@@ -23,6 +23,7 @@ __all__ = ["VERBS", "entry", "main", "parser_of"]
 VERBS: dict[str, tuple[str, str]] = {
     "scan": ("stopcode.cli.scan", "tell from a disk why the Windows on it died, or will"),
     "dump": ("stopcode.cli.dump", "read a crash dump: bug check, stack, culprit"),
+    "disk": ("stopcode.cli.disk", "tell what a disk image is, and the digest of its content"),
     "tui": ("stopcode.cli.tui", "look at a scan in the terminal, down to its evidence"),
     "batch": ("stopcode.cli.batch", "scan many images into a case"),
     "rescue": ("stopcode.cli.rescue", "list every dump on a disk, copy dumps and artefacts out"),

@@ -19,6 +19,7 @@ DOCUMENTS = {
     "facts": Document("forensics.facts", "Facts", "the facts inside a report"),
     "report": Document("stopcode.report.document", "Report", "scan, dump of one file; a line each with -o jsonl"),
     "dumps": Document("stopcode.report.dumps", "DumpsDocument", "dump of many"),
+    "disk": Document("stopcode.report.disk", "DiskDocument", "disk"),
     "rescue": Document("stopcode.rescue.document", "Rescue", "rescue"),
     "rescue-manifest": Document("stopcode.rescue.document", "Manifest", "rescue: manifest.json in its zip"),
     "fleet": Document("stopcode.report.fleet", "Fleet", "batch"),

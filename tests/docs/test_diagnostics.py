@@ -30,7 +30,7 @@ def told(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def in_the_code(prefixes: tuple[str, ...]) -> set[tuple[str, str]]:
-    files = (path for floor in ("parsers", "forensics") for path in (ROOT / floor).rglob("*.py"))
+    files = (path for floor in ("parsers", "forensics", "stopcode") for path in (ROOT / floor).rglob("*.py"))
     return {item for path in files for item in told(path) if item[0].partition(".")[0] in prefixes}
 
 

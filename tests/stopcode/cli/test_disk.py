@@ -1,0 +1,472 @@
+"""`stopcode disk`: what it says of an image, against other programs and known facts, whole, damaged and hostile."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forensics.disk import describe
+from parsers.errors import StopcodeError
+from stopcode.cli.context import Context
+from stopcode.cli.progress import PercentProgress
+from stopcode.report.disk_lines import disk_lines
+from stopcode.report.plain import write_plain
+from stopcode.report.stored import document_schema
+from stopcode.scan.disk import DiskImage
+from tests.forensics.disk.images import converted, partitioned
+from tests.forensics.disk.ntfs_disks import BASIC_DATA, MIB, gpt_disk, mbr_disk, ntfs_volume
+from tests.forensics.disk.test_container import FORMATS, laid, third
+from tests.forensics.remote.server import Files, serving
+from tests.parsers.disk import vhd_writer, vhdx_writer
+from tests.stopcode.cli.run import Stopcode
+from tests.stopcode.scan.test_reads_only import traced
+
+Give = Callable[[str], Path]
+DISK = partitioned()
+ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
+BASE = uuid.UUID(int=100)
+
+
+def checked(document: Any) -> dict[str, Any]:
+    jsonschema.Draft202012Validator(document_schema("disk")).validate(document)
+    assert isinstance(document, dict)
+    return document
+
+
+def told(call: Stopcode, path: Path, *words: object, code: int = 0) -> dict[str, Any]:
+    done = call("disk", "-o", "json", path, *words)
+    assert done.code == code, done.err + done.out
+    assert call("disk", path, *words).code == code
+    return checked(done.document)
+
+
+def codes(document: dict[str, Any]) -> set[str]:
+    return {item["code"] for item in document["diagnostics"]}
+
+
+def zeroed(data: bytes, ranges: list[list[int]]) -> bytes:
+    out = bytearray(data)
+    for offset, length in ranges:
+        out[offset : offset + length] = bytes(length)
+    return bytes(out)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def asked(*words: object) -> Any:
+    return json.loads(subprocess.run([*map(str, words)], capture_output=True, check=True).stdout)
+
+
+# -- containers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.peer("qemu-img")
+@pytest.mark.parametrize(("name", "kind", "format", "options"), [(f[0], f[1], f[2], f[3:]) for f in FORMATS])
+def test_sizes_and_digest_are_those_that_qemu_tells(
+    call: Stopcode, tmp_path: Path, name: str, kind: str, format: str, options: tuple[str, ...]
+) -> None:
+    path = converted(tmp_path, DISK, name, format, *options)
+    document = told(call, path, "--sha256")
+    info = json.loads(
+        subprocess.run(
+            ["qemu-img", "info", "-f", format, "--output=json", path], capture_output=True, check=True
+        ).stdout
+    )
+    container = document["container"]
+    assert (container["kind"], container["virtual_size"]) == (kind, info["virtual-size"])
+    assert document["content"] == {"bytes": len(DISK), "sha256": sha256(DISK)}
+    assert container["file_size"] == sum(file.stat().st_size for file in tmp_path.iterdir())
+    if kind in ("VHDX", "VDI") or name == "dynamic.vhd":
+        assert container["block_size"] == info.get("cluster-size", 2 * MIB)
+    assert [(item["offset"], item["size"]) for item in document["partition_table"]["partitions"]] == [
+        (MIB, len(DISK) - MIB)
+    ]
+    assert document["chain"] == document["windows"] == document["diagnostics"] == []
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "kind", "size", "digest"),
+    [
+        # Sizes and digests: data/README.md, by qemu-img and dissect.
+        ("vhdx-log-replay.vhdx", "VHDX dynamic", 1 << 30, "3ba3b309425b7ff5e8e0199edceed952"),
+        ("plaso/image.vhd", "VHD dynamic", 104_448, "c6db12a7db548e193c29420c1b4533e4"),
+        ("plaso/image.qcow2", "QCOW2", 102_400, "a9c0220b1dadd1812fc4bbe137f495d2"),
+        ("plaso/image.vmdk", "VMDK monolithicSparse", 102_400, "854c3db1c4a07a241e2ed9fbd8892adf"),
+        ("plaso/image.E01", "E01", 102_400, "a9c0220b1dadd181"),
+        ("dfvfs/ext2.vhd", "VHD dynamic", 4_212_736, "870be7ae16c1fa8faab05c6eb9205dc9"),
+        ("dfvfs/windows_volume.qcow2", "QCOW2", 35_913_728, "44abe9deca9658f331a2bdba2deb5319"),
+    ],
+)
+def test_real_images_are_what_is_known_of_them(
+    call: Stopcode, unpacked: Give, name: str, kind: str, size: int, digest: str
+) -> None:
+    document = checked(call("disk", "-o", "json", "--sha256", unpacked(f"disks/{name}")).document)
+    container = document["container"]
+    assert f"{container['kind']} {container.get('subtype', '')}".strip() == kind
+    assert container["virtual_size"] == document["content"]["bytes"] == size
+    assert document["content"]["sha256"].startswith(digest)
+
+
+@pytest.mark.realdata
+def test_a_log_that_was_replayed_is_told_with_its_entries(call: Stopcode, unpacked: Give) -> None:
+    document = told(call, unpacked("disks/vhdx-log-replay.vhdx"))
+    container = document["container"]
+    assert container["log"] == {
+        "state": "replayed", "entries": 2, "first": hex(80117443871106390), "last": hex(80117443871106391),
+    }  # fmt: skip
+    assert (container["block_size"], container["sector_size"]) == (32 * MIB, 512)
+    held = container["allocation"]
+    assert (held["blocks"], held["blocks_stored"], held["stored"]) == (32, 1, 32 * MIB)
+    partitions = [
+        (item["offset"] // 512, item["size"] // 512, item["type"]) for item in document["partition_table"]["partitions"]
+    ]
+    assert partitions == [(2048, 204_800, "83"), (206_848, 409_600, "83")]
+
+
+@pytest.mark.realdata
+def test_an_empty_disk_of_hyper_v_is_all_zeros_and_made_by_windows(call: Stopcode, unpacked: Give) -> None:
+    document = told(call, unpacked("disks/hyperv2012r2-dynamic.vhd"))
+    container = document["container"]
+    assert (container["virtual_size"], container["creator"]) == (136_365_211_648, "win")
+    assert container["allocation"]["zero"] == container["virtual_size"]
+    assert (document["partition_table"], document["volumes"]) == (None, [])
+
+
+@pytest.mark.peer("qemu-img")
+def test_as_much_of_a_vhd_is_stored_as_qemu_maps(call: Stopcode, tmp_path: Path) -> None:
+    sparse = bytearray(40 * MIB)
+    sparse[: len(DISK)] = DISK
+    sparse[30 * MIB] = 1
+    path = converted(tmp_path, bytes(sparse), "d.vhd", "vpc", "-o", "force_size=on")
+    mapped = asked("qemu-img", "map", "-f", "vpc", "--output=json", path)
+    held = told(call, path)["container"]["allocation"]
+    assert held["stored"] == sum(item["length"] for item in mapped if item["data"])
+    assert held["stored"] + held["zero"] == len(sparse)
+    assert 0 < held["blocks_stored"] < held["blocks"] == 20
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no disk at all\n" * 999], ids=["none", "empty", "text"])
+def test_what_is_no_disk_is_refused(call: Stopcode, tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "d.txt"
+    if content is not None:
+        path.write_bytes(content)
+    done = call("disk", "-o", "json", path)
+    assert (done.code, done.out) == (3, "")
+    assert call("disk", tmp_path).code == call("disk", "").code == 3
+    assert call("disk").code == call("disk", path, path).code == 2
+
+
+# -- chains and damage ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Path:
+    """A child in one folder, its parent in another."""
+    above = partitioned(tag=5)
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base/base.vhdx").write_bytes(vhdx_writer.vhdx(DISK, data_write=BASE).file())
+    path = tmp_path / "c.avhdx"
+    link = vhdx_writer.linkage(BASE, "base.vhdx")
+    path.write_bytes(vhdx_writer.vhdx(above, own=lambda s: s < 2048 or third(s), parent=link, absent=[2]).file())
+    return path
+
+
+def own(sector: int) -> bool:
+    return sector < 2048 or (not 4096 <= sector < 6144 and third(sector))
+
+
+def test_a_child_with_its_parent_is_the_whole_disk(call: Stopcode, child: Path) -> None:
+    folder = child.parent / "base"
+    document = told(call, child, "--sha256", "--parent", folder)
+    expected = laid(DISK, partitioned(tag=5), own)
+    assert document["content"] == {"bytes": len(DISK), "sha256": sha256(expected)}
+    (parent,) = document["chain"]
+    assert (parent["path"], parent["identity"], parent["kind"]) == (str(folder / "base.vhdx"), str(BASE), "VHDX")
+    held = document["container"]["allocation"]
+    assert (held["stored"], held["parent"], held["lost"]) == (MIB, MIB, 0)
+    assert held["mixed"] == len(DISK) - 2 * MIB
+
+
+def test_a_child_without_its_parent_is_described_and_what_is_missing_is_named(call: Stopcode, child: Path) -> None:
+    document = told(call, child, "--sha256", code=4)
+    (parent,) = document["chain"]
+    assert parent == {"path": "base.vhdx", "kind": "missing", "virtual_size": len(DISK), "identity": str(BASE)}
+    assert codes(document) == {"container.parent-missing", "volume.unreadable"}
+    assert document["partition_table"]["partitions"]
+    assert document["unreadable"] == {"bytes": MIB, "ranges": [[2 * MIB, MIB]]}
+    ranges = document["content"]["unreadable"]["ranges"]
+    whole = laid(DISK, partitioned(tag=5), own)
+    assert document["content"]["sha256"] == sha256(zeroed(whole, ranges))
+    # Every sector that only the parent has is among them.
+    lost = {sector for at, length in ranges for sector in range(at // 512, (at + length) // 512)}
+    assert {sector for sector in range(len(DISK) // 512) if not own(sector)} <= lost
+    assert 0 not in lost
+    text = call("disk", child, "--sha256").out
+    assert "not found: what it holds cannot be read" in text
+    assert "this is not the digest of the whole disk" in text
+
+
+@pytest.mark.realdata
+def test_the_parent_of_a_real_child_is_named_with_its_identity(call: Stopcode, unpacked: Give) -> None:
+    document = told(call, unpacked("disks/dfvfs/fat-differential.vhd"), code=4)
+    assert document["container"]["subtype"] == "differencing"
+    assert document["container"]["virtual_size"] == 4_194_304
+    assert document["chain"] == [
+        {
+            "path": "fat-parent.vhd",
+            "kind": "missing",
+            "virtual_size": 4_194_304,
+            "identity": "5fa21a55-f394-aa4d-9958-1951a67d5540",
+        }
+    ]
+
+
+def test_what_a_cut_file_lost_is_named_with_its_place_and_the_rest_is_read(call: Stopcode, tmp_path: Path) -> None:
+    path = tmp_path / "d.vhd"
+    path.write_bytes(vhd_writer.sparse(DISK, seed=3, absent=[2]))
+    whole = zeroed(DISK, [[2 * 0x80000, 0x80000]])
+    assert told(call, path, "--sha256")["content"]["sha256"] == sha256(whole)
+    os.truncate(path, path.stat().st_size * 5 // 8)
+    document = told(call, path, "--sha256", code=4)
+    lost = document["content"]["unreadable"]
+    assert lost == document["unreadable"]
+    assert lost["bytes"] == document["container"]["allocation"]["lost"] == sum(length for _, length in lost["ranges"])
+    assert 0 < lost["bytes"] < len(DISK)
+    assert document["content"]["sha256"] == sha256(zeroed(whole, lost["ranges"]))
+    assert "container.truncated" in codes(document)
+    assert "Damage" in call("disk", path).out
+
+
+def test_a_disk_whose_beginning_is_lost_is_described_without_a_table(call: Stopcode, tmp_path: Path) -> None:
+    path = tmp_path / "c.vhd"
+    path.write_bytes(vhd_writer.sparse(DISK, own=third, absent=[0], parent_id=b"A" * 16, parent_name="base.vhd"))
+    document = told(call, path, code=4)
+    assert "partition_table" not in document
+    assert codes(document) == {"container.parent-missing", "disk.unreadable"}
+
+
+def test_a_table_above_the_limit_is_not_counted_and_its_disk_is_read_all_the_same(
+    call: Stopcode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "d.vhd"
+    path.write_bytes(vhd_writer.sparse(DISK))
+    monkeypatch.setattr(describe, "MAX_CHECKED_BLOCKS", 3)
+    document = told(call, path, "--sha256")
+    assert "allocation" not in document["container"]
+    assert document["content"]["sha256"] == sha256(DISK)
+
+
+def spoiled() -> list[bytes]:
+    link = vhdx_writer.linkage(BASE, "base.vhdx")
+    return [
+        vhdx_writer.vhdx(DISK[: 2 * MIB], seed=1).file(),
+        vhdx_writer.vhdx(DISK[: 2 * MIB], own=third, parent=link).file(),
+        vhd_writer.sparse(DISK[:MIB]),
+        vhd_writer.sparse(DISK[:MIB], own=third, parent_name="base.vhd"),
+    ]
+
+
+SPOILED = spoiled()
+
+
+@given(
+    number=st.integers(0, len(SPOILED) - 1),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=8)), max_size=8),
+    kept=st.floats(0.01, 1),
+)
+def test_a_spoiled_image_gives_a_document_or_an_error(
+    tmp_path_factory: pytest.TempPathFactory, number: int, changes: list[tuple[float, bytes]], kept: float
+) -> None:
+    data = bytearray(SPOILED[number])
+    for place, new in changes:
+        # Most of the structures lie at the beginning, and the footer at the end.
+        at = int(place * 0x2000) if place < 0.7 else int(place * (len(data) - 8))
+        data[at : at + len(new)] = new
+    path = tmp_path_factory.mktemp("spoiled") / f"d.{'vhdx' if number < 2 else 'vhd'}"
+    path.write_bytes(data[: int(len(data) * kept)])
+    try:
+        disk = DiskImage(str(path))
+    except StopcodeError:
+        return
+    with disk:
+        if disk.document["container"]["virtual_size"] <= 1 << 24:
+            disk.add_digest()
+            assert disk.document["content"]["bytes"] == disk.document["container"]["virtual_size"]
+        write_plain(disk_lines(checked(disk.document), verbose=True), io.StringIO(), unicode=True)  # type: ignore[arg-type]
+    path.unlink()
+
+
+# -- partitions, volumes, Windows -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def disks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("disks")
+    volume = ntfs_volume(folder / "v.img", {"a.txt": b"x"}, mib=8, label="Data")
+    return {
+        "MBR": mbr_disk(folder / "mbr.img", [volume, volume]),
+        "GPT": gpt_disk(folder / "gpt.img", [(volume, BASIC_DATA), (volume, ESP)]),
+    }
+
+
+made = pytest.mark.peer("mkntfs", "wimlib-imagex")
+
+
+@made
+@pytest.mark.peer("7zz")
+@pytest.mark.parametrize("scheme", ["MBR", "GPT"])
+def test_partitions_are_those_that_7zip_lists(call: Stopcode, disks: dict[str, Path], scheme: str) -> None:
+    words = ["7zz", "l", "-slt", f"-t{scheme}", str(disks[scheme])]
+    listed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    head, _, rest = listed.partition("----------\n")
+    theirs = [dict(re.findall(r"^(\w+) = (.+)$", block, re.MULTILINE)) for block in rest.split("\n\n")]
+    # 7-Zip lists what lies behind the last partition of an MBR too.
+    theirs = [item for item in theirs if item.get("Primary") == "+" or "ID" in item]
+    document = told(call, disks[scheme])
+    ours = document["partition_table"]
+    assert [(item["offset"], item["size"]) for item in ours["partitions"]] == [
+        (int(item["Offset"]), int(item["Size"])) for item in theirs
+    ]
+    assert len(theirs) == 2
+    if scheme == "GPT":
+        assert [item["guid"] for item in ours["partitions"]] == [item["ID"].lower() for item in theirs]
+        assert f"ID = {ours['disk_id']}" in head
+        assert [item["type_name"] for item in ours["partitions"]] == ["basic data", "EFI system"]
+        assert ours["copies"] == {"first": "ok", "second": "ok", "before_end": 0}
+    for volume, partition in zip(document["volumes"], ours["partitions"], strict=True):
+        assert (volume["offset"], volume["partition"]) == (partition["offset"], partition["number"])
+        assert (volume["filesystem"], volume["label"], volume["cluster_size"]) == ("NTFS", "Data", 4096)
+    assert 'NTFS "Data"' in call("disk", disks[scheme]).out
+
+
+@made
+def test_each_copy_of_a_gpt_is_told_damaged_missing_or_far_from_the_end(
+    call: Stopcode, disks: dict[str, Path], tmp_path: Path
+) -> None:
+    data = disks["GPT"].read_bytes()
+
+    def copies(changed: bytes) -> Any:
+        (tmp_path / "d.img").write_bytes(changed)
+        table = told(call, tmp_path / "d.img")["partition_table"]
+        assert len(table["partitions"]) == 2
+        return tuple(table["copies"].values())
+
+    assert copies(data + bytes(MIB)) == ("ok", "ok", MIB)
+    assert "the disk was enlarged" in call("disk", tmp_path / "d.img").out
+    assert copies(data[:-512] + bytes(512)) == ("ok", "missing", 0)
+    assert copies(zeroed(data, [[512 + 16, 4]])) == ("damaged", "ok", 0)
+
+
+@pytest.mark.realdata
+def test_a_locked_volume_is_an_answer_and_a_key_opens_it(
+    call: Stopcode, unpacked: Give, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = unpacked("bitlocker/bitlk-togo-aes-xts-128.img")
+    monkeypatch.delenv("STOPCODE_PASSPHRASE", raising=False)
+    (volume,) = told(call, path)["volumes"]
+    encryption = volume["encryption"]
+    assert (encryption["method"], encryption["locked"]) == ("AES-XTS-128", True)
+    assert {item["kind"] for item in encryption["protectors"]} == {"passphrase", "recovery password"}
+    assert encryption["identifier"] == "DCA1850A-0EF6-4ECE-8ACB-9F42CA63BDD1"
+    assert "locked; protectors: passphrase, recovery password" in call("disk", path).out
+    monkeypatch.setenv("STOPCODE_PASSPHRASE", "anaconda")
+    (volume,) = told(call, path)["volumes"]
+    assert not volume["encryption"]["locked"]
+    assert volume["filesystem"].startswith("FAT")
+
+
+def test_the_windows_of_a_disk_is_told_and_little_is_read_for_it(call: Stopcode, built: Give) -> None:
+    document = told(call, built("ws2019-failed.vhdx"))
+    (windows,) = document["windows"]
+    assert (windows["product"], windows["version"]) == ("Windows Server 2019 Datacenter", "10.0.17763.1757")
+    assert (windows["root"], windows["chosen"], windows["lacks"]) == ("\\Windows", True, [])
+    assert document["volumes"][windows["volume"]]["role"] == "windows"
+    assert document["stats"]["bytes_read"] < 4 * MIB
+
+
+# -- reading all of it ----------------------------------------------------------------------------------------------
+
+
+def test_the_digest_is_streamed_and_tells_how_far_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "d.vhdx"
+    path.write_bytes(vhdx_writer.vhdx(DISK, absent=[1]).file())
+    told: list[tuple[int, int]] = []
+    with DiskImage(str(path)) as disk:
+        disk.add_digest(lambda done, total: told.append((done, total)))
+    steps = [done for done, _ in told]
+    assert steps == sorted(set(steps))
+    assert told[-1] == (len(DISK), len(DISK))
+    assert max(after - before for before, after in zip([0, *steps], steps, strict=False)) <= MIB
+
+
+def test_the_line_that_counts_up_is_drawn_for_a_person_alone_and_gone_at_the_end() -> None:
+    for watched in (True, False):
+        err = io.StringIO()
+        with PercentProgress(Context(io.StringIO(), err, progress=watched), "SHA-256 of a\x1bb") as progress:
+            for done in range(1001):
+                progress(done, 1000)
+        drawn = err.getvalue().split("\r\x1b[K")
+        assert drawn == (["", *(f"{n:3} %  SHA-256 of a\\x1bb" for n in range(101)), ""] if watched else [""])
+
+
+def test_an_interruption_leaves_what_was_known_before(
+    call: Stopcode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "d.img"
+    path.write_bytes(DISK)
+
+    def interrupted(*_words: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PercentProgress, "_draw", interrupted)
+    done = call("disk", "-o", "json", "--sha256", path)
+    assert done.code == 130
+    assert "content" not in checked(done.document)
+    assert done.document["partition_table"]
+
+
+@pytest.mark.peer("strace")
+def test_nothing_is_written_or_changed(tmp_path: Path) -> None:
+    image = tmp_path / "image" / "d.vhdx"
+    image.parent.mkdir()
+    image.write_bytes(vhdx_writer.vhdx(DISK).file())
+    before = (sha256(image.read_bytes()), image.stat().st_mtime_ns, image.parent.stat().st_mtime_ns)
+    for form in ("table", "json"):
+        assert traced(tmp_path / "calls", tmp_path / "cache", "disk", "--sha256", "-o", form, image) == []
+    assert before == (sha256(image.read_bytes()), image.stat().st_mtime_ns, image.parent.stat().st_mtime_ns)
+    assert [entry.name for entry in image.parent.iterdir()] == ["d.vhdx"]
+
+
+def test_the_result_never_replaces_the_image(call: Stopcode, tmp_path: Path) -> None:
+    path = tmp_path / "d.img"
+    path.write_bytes(DISK)
+    assert call("disk", path, "--output", path).code == 2
+    assert path.read_bytes() == DISK
+
+
+def test_a_disk_at_an_address_is_read_by_ranges_and_its_signature_is_not_told(call: Stopcode) -> None:
+    with serving() as server:
+        assert isinstance(server, Files)
+        server.files["/d.vhd"] = vhd_writer.sparse(DISK)
+        done = call("disk", "-o", "json", "--sha256", server.address("/d.vhd", "sig=s3cret"))
+        assert done.code == 0, done.err
+        document = checked(done.document)
+        assert document["content"]["sha256"] == sha256(DISK)
+        assert document["container"]["path"] == server.address("/d.vhd")
+        assert "s3cret" not in done.out + done.err
