@@ -15,7 +15,7 @@ from forensics.collect.machine import Machine
 from forensics.collect.volume import BootStore
 from forensics.facts import Facts, Source, source
 from parsers.bcd import BcdDevice, BcdObject, BcdStore, Element
-from parsers.errors import StopcodeError
+from parsers.errors import ReadError, StopcodeError
 
 __all__ = ["FIELDS", "collect"]
 
@@ -105,6 +105,11 @@ def _read(machine: Machine, facts: Facts, place: BootStore, store: BcdStore) -> 
     section = facts["boot"]
     try:
         loader = store.default_entry()
+    except ReadError as error:
+        section.get("sources", {}).pop("bcd", None)
+        reason = f"the boot configuration cannot be read: {error.message}"
+        machine.gaps(facts, "/boot", ("bcd", *_BEHIND), reason)
+        return
     except StopcodeError as error:
         section["bcd"] = "damaged"
         machine.gaps(facts, "/boot", _BEHIND, error.message)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from forensics.disk.hives import open_hive
 from parsers.bcd import BcdDevice, BcdStore
 from parsers.diagnostics import Diagnostics
-from parsers.errors import StopcodeError
+from parsers.errors import ReadError, StopcodeError
 
 if TYPE_CHECKING:
     from forensics.collect.volume import FileTree
@@ -81,6 +81,9 @@ def read_stores(volumes: Sequence[BootVolume], diagnostics: Diagnostics) -> list
                     continue
                 hive = open_hive(volume.files, path, "BCD", diagnostics)
                 found.append(BootStore(volume.name, path, firmware, BcdStore(hive)))
+            except ReadError as error:
+                # Bytes that cannot be had say nothing of the store.
+                found.append(BootStore(volume.name, "", "", None, f"{path}: {error.message}"))
             except StopcodeError as error:
                 found.append(BootStore(volume.name, path, firmware, None, error.message))
     return found

@@ -14,6 +14,7 @@ from forensics.facts import Facts, Wants
 from parsers.bcd import BOOTMGR, BcdStore
 from parsers.bytesource import BytesSource
 from parsers.diagnostics import Diagnostics
+from parsers.errors import ReadError
 from parsers.registry import Hive
 from samples.hive import Key, Value, binary, multi, sz, write_hive
 from tests.forensics.world import FakeWindows, gaps
@@ -154,3 +155,15 @@ def test_an_image_without_a_boot_volume_has_gaps() -> None:
     machine = Machine(windows, Wants(), Diagnostics())  # type: ignore[arg-type]
     facts = collect(machine, only=frozenset({"boot_config"}))
     assert {f"/boot/{field}" for field in FIELDS} <= gaps(facts).keys()
+
+
+def test_a_store_that_cannot_be_read_any_more_is_unknown_and_not_damaged() -> None:
+    found, missing, said = boot(uefi(Gone()))  # type: ignore[arg-type]  # it stands for one
+    assert "bcd" not in {*found, *found["sources"]}
+    assert all("the server refuses" in missing[f"/boot/{field}"] for field in FIELDS if field != "firmware")
+    assert not said.items
+
+
+class Gone:
+    def default_entry(self) -> Any:
+        raise ReadError("the server refuses")
