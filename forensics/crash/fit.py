@@ -8,7 +8,9 @@ what is certain turns a verdict:
 * `doubts`: sentences that speak against the place and turn nothing;
 * `misfits`: contradictions, each with how sure it is and the bit that would explain it.
 
-x64 only. The instruction pointer is looked at in fit_pointer.py, single bits of addresses in fit_bits.py.
+x64 whole; of x86 and ARM64 the instruction against the access reported. The instruction pointer is looked at in
+fit_pointer.py, single bits of addresses in fit_bits.py, both with what only x64 has: its page tables, its canonical
+addresses, the fill between its functions.
 """
 
 from __future__ import annotations
@@ -31,7 +33,11 @@ __all__ = ["Fit", "Misfit", "examine"]
 
 _MASK = (1 << 64) - 1
 #: Longest instruction: a fetch may fail anywhere in it.
-_FETCH = 15
+_FETCH = {"x64": 15, "x86": 15, "arm64": 4}
+#: The stack pointer as operands name it.
+_STACK = {"x64": "rsp", "x86": "esp", "arm64": "sp"}
+#: ARM64 can be told to ignore an address's top byte (TCR_EL1.TBI0 and TBI1): alone it proves nothing.
+_WITHOUT_TAG = (1 << 56) - 1
 _DIVIDE_BY_ZERO = 0xC0000094
 
 Sure = Literal["medium", "low"]
@@ -84,19 +90,21 @@ def examine(
     fault: CrashContext | None,
     record: tuple[int, ExceptionRecord] | None,
 ) -> Fit | None:
-    """Hold a fault against its instruction; None when there is no fault, or no x64 one."""
-    if fault is None or evidence.dump.machine != "x64":
+    """Hold a fault against its instruction; None when there is no fault, or of a processor that is not known."""
+    machine = evidence.dump.machine
+    if fault is None or machine not in _FETCH:
         return None
     fit = Fit()
-    registers = {**fault.registers, "rsp": fault.sp}
-    data = evidence.attempt(evidence.memory.read_available, fault.ip, 15) or b""
+    longest = _FETCH[machine]
+    registers = {**fault.registers, _STACK[machine]: fault.sp}
+    data = evidence.attempt(evidence.memory.read_available, fault.ip, longest) or b""
     fit.in_memory = bool(data)
-    data = data if len(data) == 15 else evidence.code_bytes(fault.ip, 15)
-    fit.instruction = decode(data, fault.ip, registers)
+    data = data if len(data) == longest else evidence.code_bytes(fault.ip, longest)
+    fit.instruction = decode(data, fault.ip, registers, machine)
     if evidence.code not in TRAP_CODES:
         return fit
     fit.reported = reported_access(evidence, record)
-    found = pointer_misfit(evidence, walker, fault)
+    found = pointer_misfit(evidence, walker, fault) if machine == "x64" else None
     if found is not None:
         fit.misfits.append(Misfit(*found))
     if fit.reported is not None:
@@ -113,17 +121,17 @@ def _hold_access(evidence: Evidence, fit: Fit, fault: CrashContext, reported: Re
             "interrupts were disabled"
         )
     if reported.address is None:
-        if instruction is not None:
+        if instruction is not None and evidence.dump.machine == "x64":
             _hold_protection(evidence, fit, instruction)
         return
-    if (reported.address - fault.ip) & _MASK < _FETCH and reported.kind != "write":
+    if (reported.address - fault.ip) & _MASK < _FETCH[evidence.dump.machine] and reported.kind != "write":
         fit.agrees.append(
             f"the address reported ({reported.address:#x}) is the instruction's own: it could not be fetched"
         )
         return
     if instruction is not None:
         _hold_address(evidence, fit, instruction, reported.address, reported)
-    if not fit.misfits:
+    if not fit.misfits and evidence.dump.machine == "x64":
         _hold_mapping(evidence, fit, reported, instruction)
 
 
@@ -156,6 +164,15 @@ def _hold_address(
         )
         return
     if not instruction.known:
+        return
+    if evidence.dump.machine == "arm64" and any(
+        access.address is not None and (address - access.address) & _WITHOUT_TAG < access.size
+        for access in instruction.accesses
+    ):
+        fit.doubts.append(
+            f"{instruction.text} with these registers touches {_list(instruction.accesses)}, which differs from the "
+            f"address reported ({address:#x}) in its top byte, that the processor may ignore"
+        )
         return
     bits = {one_bit(access.address ^ address) for access in instruction.accesses if access.address is not None}
     bit = next((bit for bit in bits if bit is not None), None)

@@ -25,6 +25,7 @@ _IRQL_KINDS: dict[int, AccessKind] = {0: "read", 1: "write", 2: "execute", 8: "e
 #: 0x50: builds before 1507 write 1, later ones 2, for a write.
 _PAGE_KINDS: dict[int, AccessKind] = {0: "read", 1: "write", 2: "write", 8: "execute", 0x10: "execute"}
 _MINUS_ONE = (1 << 64) - 1
+_MINUS_ONE32 = (1 << 32) - 1
 _ACCESS_VIOLATION = 0xC0000005
 
 
@@ -60,17 +61,21 @@ def reported_access(evidence: Evidence, record: tuple[int, ExceptionRecord] | No
         return ReportedAccess(first, "execute", None, "parameter 1")
     if record is not None:
         where = f"the exception record at {record[0]:#x}"
-        return _of_exception(record[1].code, record[1].information, where)
+        return _of_exception(evidence, record[1].code, record[1].information, where)
     if code == 0x1E and third in _EXCEPTION_KINDS:
-        return _of_exception(first & 0xFFFFFFFF, (third, fourth), "parameters 3 and 4")
+        return _of_exception(evidence, first & 0xFFFFFFFF, (third, fourth), "parameters 3 and 4")
     return None
 
 
-def _of_exception(code: int, information: tuple[int, ...], where: str) -> ReportedAccess | None:
+def _of_exception(
+    evidence: Evidence, code: int, information: tuple[int, ...], where: str
+) -> ReportedAccess | None:
     if code != _ACCESS_VIOLATION or len(information) < 2 or information[0] not in _EXCEPTION_KINDS:
         return None
-    address = information[1]
-    if address == _MINUS_ONE:
+    # A record of x86 holds 32 bits.
+    word = _MINUS_ONE32 if evidence.dump.machine == "x86" else _MINUS_ONE
+    address = information[1] & word
+    if address == word:
         # The kind that comes with it says nothing: the processor gives none.
         return ReportedAccess(None, None, None, where)
     return ReportedAccess(address, _EXCEPTION_KINDS[information[0]], None, where)
