@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from forensics.crash.ntstatus import NTSTATUS, describe_status
+from forensics.crash.subcodes import holds, said, select, split_others
 
 __all__ = [
     "BootCode",
@@ -33,8 +34,7 @@ __all__ = [
 _DATA = Path(__file__).parent / "data"
 #: WinDbg's minidump mark: 0x1000007E is 0x7E whose header CONTEXT is the faulting one.
 _MINIDUMP_MARK = 0x10000000
-_OTHER = re.compile(r"\s*\[(p[1-4]=.*)\]\s*$")
-_NUMBER = re.compile(r"0x[0-9a-f]+|\d+", re.IGNORECASE)
+_WORD = re.compile(r"[a-z0-9']+")
 #: Words with which a documented meaning says that the value is an NTSTATUS.
 _STATUS_WORDS = ("ntstatus", "status code", "exception code", "status of")
 
@@ -58,7 +58,8 @@ class BugCheckInfo:
         name: the documented name; "" when the code is not documented.
         parameters: the four of them, with values where they were given.
         case: the sub-code's meaning that the given parameters select; "" when none does.
-        subcodes: parameter ("1" … "4", or "2@p1=0x6", "3@p1=0x8,p2=0x6") -> value -> meaning.
+        subcodes: parameter ("1" … "4", or "2@p1=0x6", "3@p1=0x8,p2=0x6") -> value -> meaning; without the tables that
+            are for other values of the parameters given.
         source: page of Microsoft's documentation.
 
     """
@@ -147,53 +148,6 @@ def _entry(code: int) -> dict[str, Any] | None:
     return entry
 
 
-def _value_keys(key: str) -> Iterator[int]:
-    """Yield the numbers that a sub-code's key names ("0x04 and 0x05", "10", "0x01 -> 0x07")."""
-    head = key.split(" - ")[0].split(" : ")[0]
-    numbers = [int(word, 16 if word[:2].lower() == "0x" else 10) for word in _NUMBER.findall(head)]
-    if "->" in head and len(numbers) == 2 and numbers[0] <= numbers[1] <= numbers[0] + 256:
-        yield from range(numbers[0], numbers[1] + 1)
-        return
-    yield from numbers
-
-
-def _select(table: dict[str, str], value: int) -> str:
-    """Return the meaning of a value in a sub-code table, also by its low 32 bits; "" when it is not listed."""
-    for wanted in (value, value & 0xFFFFFFFF):
-        for key, meaning in table.items():
-            if wanted in _value_keys(key):
-                return meaning
-    return ""
-
-
-def _split_others(meaning: str) -> tuple[str, dict[int, str]]:
-    """Split "…text [p2=…; p3=…]" into the text and what it says of the other parameters."""
-    match = _OTHER.search(meaning)
-    if match is None:
-        return meaning, {}
-    others = {}
-    for part in match.group(1).split("; "):
-        name, equals, text = part.partition("=")
-        if equals and len(name) == 2 and name[0] == "p" and name[1] in "1234":
-            others[int(name[1])] = text
-    return meaning[: match.start()], others
-
-
-def _holds(condition: str, values: Sequence[int | None]) -> bool:
-    """Say whether the parameters are those of a table's condition ("p1=0x6", "p1=0x8,p2=0x6")."""
-    for part in condition.split(","):
-        name, _equals, wanted = part.partition("=")
-        if values[int(name[1]) - 1] not in _value_keys(wanted):
-            return False
-    return True
-
-
-def _said(meaning: str) -> str:
-    """Return a sub-code's meaning as a person reads it: what it says of the other parameters stands in brackets."""
-    text, others = _split_others(meaning)
-    return f"{text} ({', '.join(f'P{number}: {said}' for number, said in others.items())})" if others else text
-
-
 def describe(code: int, parameters: Sequence[int | None] = ()) -> BugCheckInfo:
     """Return what is documented of a bug check; an undocumented one has an empty name.
 
@@ -215,25 +169,29 @@ def describe(code: int, parameters: Sequence[int | None] = ()) -> BugCheckInfo:
         value = values[int(number) - 1]
         if value is None:
             continue
-        if condition and not _holds(condition, values):
+        if not holds(condition, values):
             continue
-        text, others = _split_others(_select(table, value))
+        text, others = split_others(select(table, value))
         if not text:
             continue
         if number == "1" and not case:
             case = text
         own = meanings[int(number) - 1]
         meanings[int(number) - 1] = f"{own}: {text}" if own and not own.startswith("depends on") else text
-        for other, said in others.items():
+        for other, words in others.items():
             if not meanings[other - 1] or meanings[other - 1].startswith("depends on"):
-                meanings[other - 1] = said
+                meanings[other - 1] = words
     for i, value in enumerate(values):
         if value is not None and any(word in meanings[i].lower() for word in _STATUS_WORDS):
             low = value & 0xFFFFFFFF
             if low in NTSTATUS:
                 meanings[i] += f": {describe_status(value)}"
     listed = tuple(ParameterInfo(i + 1, values[i], meanings[i]) for i in range(4))
-    told = {key: {value: _said(text) for value, text in table.items()} for key, table in subcodes.items()}
+    told = {
+        key: {value: said(text) for value, text in table.items()}
+        for key, table in subcodes.items()
+        if holds(key.partition("@")[2], values) is not False
+    }
     return BugCheckInfo(short, code, entry["name"], listed, case, told, entry["source"])
 
 
@@ -268,7 +226,7 @@ def _explain(code: int, parameters: Sequence[int | None]) -> Explanation | None:
 
 def _readings(text: str) -> list[int]:
     """Return the numbers that a text may mean: digits alone are decimal first (event 41), then hexadecimal."""
-    word = text.strip().lower().removesuffix("h")
+    word = text.strip(" \t,;.:").lower().removesuffix("h")
     for prefix in ("stop:", "stop", "0x", "x"):
         if word.startswith(prefix):
             word = word[len(prefix) :].strip().removeprefix("0x")
@@ -280,12 +238,22 @@ def _readings(text: str) -> list[int]:
     return found
 
 
+def _screens_showing(text: str) -> list[BootCode]:
+    """Return the screens of a stage ("WinRE"), or those that show every word of the text."""
+    words = set(_WORD.findall(text.lower()))
+    if not words or max(map(len, words)) < 4:
+        return []
+    stage = "recovery" if words == {"winre"} else text.strip().lower()
+    return [row for row in boot_codes() if row.stage == stage or words <= set(_WORD.findall(row.screen.lower()))]
+
+
 def find(text: str, parameters: Sequence[int | None] = ()) -> list[Explanation]:
     """Return what a person may mean by a code or name; empty when nothing is known.
 
     `0x7B`, `7B`, `STOP 0x7B` are hexadecimal; digits alone are read as decimal first (the event log writes 123 for
     0x7B) and as hexadecimal second, and both are returned when both exist. Names may lack their prefix, be in any
-    case and with spaces; a part of a name finds every name that holds it.
+    case and with spaces; a part of a name finds every name that holds it, and words that a start-up screen shows find
+    the screen.
     """
     found = [item for code in _readings(text) if (item := _explain(code & 0xFFFFFFFF, parameters)) is not None]
     if found:
@@ -303,4 +271,5 @@ def find(text: str, parameters: Sequence[int | None] = ()) -> list[Explanation]:
     if found:
         return found
     screens = [row for row in boot_codes() if row.id.upper() == text.strip().upper() or wanted in row.name.upper()]
+    screens = screens or _screens_showing(text)
     return [Explanation(row.code, None, (row,), None) for row in screens]

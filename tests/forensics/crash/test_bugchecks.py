@@ -148,3 +148,43 @@ def test_status_names_are_those_of_the_public_header() -> None:
 def test_a_status_is_described_by_its_low_half() -> None:
     assert describe_status(0xFFFFFFFFC000001D).startswith("0xc000001d STATUS_ILLEGAL_INSTRUCTION")
     assert describe_status(0xC0FFEE00) == "0xc0ffee00"
+
+
+@pytest.mark.parametrize(
+    ("text", "screen"),
+    [
+        ("WinRE", "re-console"),
+        ("Your PC needs to be repaired", "re-pc-repair"),
+        ("Choose an option", "re-console"),
+        ("operating system wasn't found", "fw-os-not-found"),
+    ],
+)
+def test_a_screen_is_found_by_the_words_it_shows(text: str, screen: str) -> None:
+    assert screen in [row.id for item in find(text) for row in item.boot]
+
+
+def test_words_that_no_screen_shows_find_nothing() -> None:
+    assert find("the quick brown fox") == []
+    assert find("of a the") == []
+
+
+def test_a_mark_behind_a_number_does_not_hide_it() -> None:
+    assert [item.code for item in find("0x7B;")] == [0x7B]
+
+
+@pytest.mark.parametrize("text", ["0xC0000135", "c0000142", "STATUS_DLL_INIT_FAILED", "3221225794"])
+def test_what_a_program_that_does_not_start_ends_with_is_known(text: str) -> None:
+    assert "a DLL" in (find(text)[0].status or "")
+
+
+@pytest.mark.parametrize(("code", "stage"), [
+    (0xC000000F, "boot-manager"), (0xC0000034, "boot-manager"), (0xC0000098, "loader"), (0xC0000225, "boot-manager"),
+    (0xC0000428, "boot-manager"),
+])  # fmt: skip
+def test_boot_managers_own_codes_say_what_stopped_and_what_to_look_at(code: int, stage: str) -> None:
+    (found,) = find(f"{code:#x}")
+    assert found.status is not None
+    assert found.boot[0].stage == stage
+    assert found.boot[0].means
+    assert found.boot[0].look_at
+    assert found.boot[0].remedy
