@@ -28,6 +28,7 @@ class Files(ThreadingHTTPServer):
         etag: of every file.
         asked: (path with query, fields) of every request.
         busy: the most requests that were under way at once.
+        sent: bytes of bodies sent.
 
     """
 
@@ -42,7 +43,7 @@ class Files(ThreadingHTTPServer):
         self.fields: dict[str, str] = {}
         self.etag = '"one"'
         self.asked: list[tuple[str, dict[str, str]]] = []
-        self.busy = self._now = 0
+        self.busy = self._now = self.sent = 0
         self._lock = threading.Lock()
 
     def address(self, path: str, query: str = "") -> str:
@@ -55,6 +56,10 @@ class Files(ThreadingHTTPServer):
         with self._lock:
             self._now += by
             self.busy = max(self.busy, self._now)
+
+    def sends(self, body: bytes) -> None:
+        with self._lock:
+            self.sent += len(body)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         pass  # a client that leaves in the middle is what some tests are about
@@ -113,6 +118,7 @@ class Handler(BaseHTTPRequestHandler):
             if value:
                 self.send_header(name, value)
         self.end_headers()
+        self.server.sends(body)
         self.wfile.write(body)
         return True
 
