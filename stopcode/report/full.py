@@ -10,7 +10,7 @@ from typing import Any
 from stopcode.report.crash_lines import crash_lines
 from stopcode.report.lines import Line, Tone, aligned, blank, heading, paragraphs
 from stopcode.report.verdict import latest_crash
-from stopcode.report.words import byte_size, count_of, moment, where
+from stopcode.report.words import byte_size, count_of, culprit_name, moment, where
 
 __all__ = ["STATE_WORD", "counted", "diagnostic_lines", "finding_lines", "last_boot", "report_lines"]
 
@@ -202,7 +202,7 @@ def _crash(crash: Mapping[str, Any], *, whole: bool, verbose: bool) -> Iterator[
     bugcheck = crash.get("bugcheck") or {}
     culprit = crash.get("culprit") or {}
     live = "live report, " if crash.get("live") else ""
-    blamed = f"{culprit.get('module') or culprit.get('kind')} ({culprit.get('confidence')} confidence)"
+    blamed = f"{culprit_name(crash)} ({culprit.get('confidence')} confidence)"
     told = f"{bugcheck.get('code')} {bugcheck.get('name')}, {blamed}, {(crash.get('dump') or {}).get('path')}"
     yield Line(live + told, indent=2, lead=f"{moment(crash.get('time'))}  ")
 

@@ -66,9 +66,11 @@ def test_a_newer_live_report_is_a_line_and_the_crash_is_still_shown_whole(call: 
         bugcheck={**CRASH["bugcheck"], "code": "0x117", "name": "VIDEO_TDR_TIMEOUT_DETECTED"},
     )  # fmt: skip
     path = tmp_path / "report.json"
-    path.write_text(json.dumps({**WHOLE, "facts": {**WHOLE["facts"], "crashes": [live, CRASH]}}))
+    nobody = {**live, "culprit": {**CRASH["culprit"], "kind": "manual", "module": None}}
+    path.write_text(json.dumps({**WHOLE, "facts": {**WHOLE["facts"], "crashes": [live, CRASH, nobody]}}))
     out = call("report", path).out
-    assert "\nCrashes: 1, and 1 live report\n" in out
+    assert "\nCrashes: 1, and 2 live reports\n" in out
+    assert "live report, 0x117 VIDEO_TDR_TIMEOUT_DETECTED, nobody (" in out
     assert "  2021-03-02 10:30:00 UTC  live report, 0x117 VIDEO_TDR_TIMEOUT_DETECTED, vmstorfl.sys" in out
     assert "  0x7E SYSTEM_THREAD_EXCEPTION_NOT_HANDLED\n" in out
 
