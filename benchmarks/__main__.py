@@ -7,7 +7,7 @@ import sys
 
 NAMES = ("startup", "scan", "dump")
 #: Long: run only when named.
-WHEN_NAMED = ("big_disk", "unwind_truth")
+WHEN_NAMED = ("big_disk", "remote", "unwind_truth")
 
 
 def main(names: list[str]) -> int:

@@ -65,7 +65,8 @@ def _table(size: int) -> bytes:
     return bytes(440) + b"\x4d\x3c\x2b\x1a\0\0" + entry.ljust(64, b"\0") + b"\x55\xaa"
 
 
-def _make(folder: Path) -> dict[str, Path]:
+def make_raw(folder: Path) -> Path:
+    """Make the raw disk in a folder."""
     tree, wim, volume, raw = folder / "tree", folder / "tree.wim", folder / "volume", folder / "disk.img"
     tree.mkdir()
     _fill(tree)
@@ -77,6 +78,11 @@ def _make(folder: Path) -> dict[str, Path]:
     raw.write_bytes(_table(volume.stat().st_size))
     run("dd", f"if={volume}", f"of={raw}", "bs=1M", "seek=1", "conv=sparse,notrunc", "status=none")
     os.truncate(raw, DISK_MIB * MIB)
+    return raw
+
+
+def _make(folder: Path) -> dict[str, Path]:
+    raw = make_raw(folder)
     made = {"raw": raw}
     for name, form, options in (
         ("VHDX", "vhdx", "subformat=dynamic"),
