@@ -152,6 +152,7 @@ def test_no_text_of_a_screen_or_a_status_is_cut_or_holds_remains() -> None:
         for text in (screen.means, screen.screen, *screen.look_at):
             whole = re.sub(r"\b[A-Z]:(?=$|\))", "drive", text).replace("-FVE-FS-", "FVE-FS").rstrip(".")
             assert faults(whole) == [] or text == "bootdebug on", (screen.id, text)
+            assert re.search(r"\.json\b|\brung\b", text) is None, (screen.id, text)  # names of things not at hand
         for text in screen.remedy:
             assert faults(text, ends=False) == [], (screen.id, text)
     for name, words in NTSTATUS.values():
