@@ -190,7 +190,7 @@ def test_each_copy_of_a_gpt_is_told_damaged_missing_or_far_from_the_end(
         return tuple(table["copies"].values())
 
     assert copies(data + bytes(MIB)) == ("ok", "ok", MIB)
-    assert "the disk was enlarged" in call("disk", tmp_path / "d.img").out
+    assert "1.0 MiB (1,048,576 bytes) before the disk's end" in call("disk", tmp_path / "d.img").out
     assert copies(data[:-512] + bytes(512)) == ("ok", "missing", 0)
     assert copies(zeroed(data, [[512 + 16, 4]])) == ("damaged", "ok", 0)
 
