@@ -110,8 +110,8 @@ def _partitions(document: DiskDocument) -> Iterator[Line]:
     if copies is not None:
         yield Line(f"first copy {copies['first']}, second copy {copies['second']}", indent=2)
         if copies["before_end"]:
-            text = f"the second copy lies {_bytes(copies['before_end'])} before the disk's end, as when a disk was enlarged"
-            yield Line(text, indent=2)
+            before = _bytes(copies["before_end"])
+            yield Line(f"the second copy lies {before} before the disk's end, as when a disk was enlarged", indent=2)
     yield from (Line(problem, "doubt", 2) for problem in table["problems"])
     rows = [("", "offset", "size", "type")]
     for item in table["partitions"]:
