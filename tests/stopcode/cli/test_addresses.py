@@ -1,0 +1,108 @@
+"""Images at addresses, from the command line: what a signed address shows of itself (nothing), and how a scan ends."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from stopcode.cli.exits import Exit
+from tests.forensics.remote.server import Files, Handler, after, serving
+from tests.stopcode.cli.run import Done, Stopcode
+
+TOKEN = "sv=2021-12-02&se=2030-01-01T00%3A00%3A00Z&sp=r&sig=S3cretS3cret"
+DISK = "ws2019-failed.vhdx"
+
+
+@pytest.fixture
+def server(built: Callable[[str], Path]) -> Iterator[Files]:
+    with serving() as files:
+        files.files["/disk.vhdx"] = built(DISK)
+        yield files
+
+
+@pytest.fixture
+def listed(server: Files, tmp_path: Path) -> Path:
+    """A file with the disk's address."""
+    path = tmp_path / "address.txt"
+    path.write_text(f"\n  {server.address('/disk.vhdx', TOKEN)}\n")
+    return path
+
+
+def quiet(done: Done) -> Done:
+    assert "S3cret" not in done.out + done.err
+    return done
+
+
+def test_a_disk_at_an_address_gives_the_report_of_the_file(
+    call: Stopcode, server: Files, listed: Path, built: Callable[[str], Path], tmp_path: Path
+) -> None:
+    stored = tmp_path / "report.json"
+    there = quiet(call("scan", "-v", "-o", "json", "--output", stored, "--progress-json", "--url-file", listed))
+    here = call("scan", "-o", "json", built(DISK))
+    assert there.code == here.code == Exit.FOUND
+    report = json.loads(stored.read_text())
+    assert "S3cret" not in stored.read_text()
+    for part in ("verdict", "facts", "findings", "unjudged"):
+        assert report[part] == here.document[part]
+    assert report["source"]["path"] == server.address("/disk.vhdx")
+    assert (report["stats"]["bytes_read"], report["stats"]["requests"]) == (server.sent, len(server.asked))
+    assert all(target == f"/disk.vhdx?{TOKEN}" for target, _ in server.asked)
+
+
+def changes(handler: Handler) -> bool:
+    handler.server.etag = '"two"'
+    return False
+
+
+def refuses(handler: Handler) -> bool:
+    return handler.answer(403)
+
+
+@pytest.mark.parametrize(("mood", "code"), [(changes, "remote.changed"), (refuses, "remote.denied")])
+def test_a_scan_that_loses_its_disk_tells_what_it_has_and_that_the_rest_is_unknown(
+    mood: Callable[[Handler], bool], code: str, call: Stopcode, server: Files, listed: Path
+) -> None:
+    server.moods.append(after(200, mood))
+    done = quiet(call("scan", "-o", "json", "--url-file", listed))
+    assert done.code == Exit.PARTIAL
+    said = [item["code"] for item in done.document["diagnostics"]]
+    assert said.count(code) == 1
+    # What cannot be had is no damage of the disk.
+    assert "boot.store-unreadable" not in said
+    assert done.document["facts"]["system"]["build"] == 17763
+    assert "/boot/bcd" in {gap["path"] for gap in done.document["facts"]["gaps"]}
+
+
+def test_a_server_without_ranges_and_one_that_refuses_end_the_scan(
+    call: Stopcode, server: Files, listed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.moods.append(lambda handler: handler.answer(200, b"whole"))
+    done = quiet(call("scan", "--url-file", listed))
+    assert (done.code, "no ranges" in done.err) == (Exit.UNREADABLE, True)
+    server.moods[:] = [refuses]
+    monkeypatch.setattr("sys.stdin", io.StringIO(listed.read_text()))
+    done = quiet(call("rescue", "--url-stdin"))
+    assert (done.code, "2030-01-01T00:00:00Z" in done.err) == (Exit.UNREADABLE, True)
+
+
+def test_what_is_no_address_in_a_list_of_them_is_not_repeated(call: Stopcode, tmp_path: Path) -> None:
+    path = tmp_path / "address.txt"
+    for text in ("https:/h.example/disk?sig=S3cret", "", "disk.vhdx"):
+        path.write_text(text)
+        done = quiet(call("scan", "--url-file", path))
+        assert done.code == Exit.USAGE
+        assert "disk" not in done.err
+
+
+@pytest.mark.parametrize("verb", ["dump", "batch", "tui"])
+def test_a_verb_that_reads_no_addresses_says_who_does_without_the_token(
+    verb: str, call: Stopcode, tmp_path: Path
+) -> None:
+    more = ("--case", tmp_path / "a.case") if verb == "batch" else ()
+    done = quiet(call(verb, f"https://h.example/disk.vhd?{TOKEN}", *more))
+    assert done.code in (Exit.USAGE, Exit.UNREADABLE)
+    assert "stopcode scan" in done.err
