@@ -67,9 +67,7 @@ def reported_access(evidence: Evidence, record: tuple[int, ExceptionRecord] | No
     return None
 
 
-def _of_exception(
-    evidence: Evidence, code: int, information: tuple[int, ...], where: str
-) -> ReportedAccess | None:
+def _of_exception(evidence: Evidence, code: int, information: tuple[int, ...], where: str) -> ReportedAccess | None:
     if code != _ACCESS_VIOLATION or len(information) < 2 or information[0] not in _EXCEPTION_KINDS:
         return None
     # A record of x86 holds 32 bits.
