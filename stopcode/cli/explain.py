@@ -54,9 +54,12 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
     text, parameters = split_words(args.words)
     found = find(text, parameters)
     if not found:
-        raise StopcodeError(
-            f"nothing is known of {text!r}", hint="try a part of the name: stopcode explain BOOT_DEVICE"
-        )
+        numbers = [word for word in text.split() if _NUMBER.fullmatch(word)]
+        if numbers and find(numbers[0]):
+            hint = f"{numbers[0]} is known: behind it stand at most four parameters, each a hexadecimal number"
+        else:
+            hint = "try a part of the name: stopcode explain BOOT_DEVICE"
+        raise StopcodeError(f"nothing is known of {text!r}", hint=hint)
     with output_to(args.output, ctx) as to:
         if args.format == "json":
             from stopcode.report.explained import explained

@@ -77,3 +77,14 @@ def test_what_is_not_known_ends_with_3_and_one_hint(call: Stopcode, words: tuple
     assert done.code == Exit.UNREADABLE
     assert done.err.startswith("stopcode: error: nothing is known of ")
     assert "\x1b" not in done.err
+
+
+@pytest.mark.parametrize("words", [("0x9F", "xyz"), ("0x9F", "1", "2", "3", "4", "5"), ("STOP", "0x9F", "-1")])
+def test_a_known_code_with_words_that_are_no_parameters_says_which_part_is_wrong(
+    call: Stopcode, words: tuple[str, ...]
+) -> None:
+    done = call("explain", "--", *words)
+    assert done.code == 3
+    assert done.err.splitlines()[1] == (
+        "stopcode: hint: 0x9F is known: behind it stand at most four parameters, each a hexadecimal number"
+    )
