@@ -17,7 +17,7 @@ import random
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -88,6 +88,17 @@ def _apart(run: Callable[[], Any]) -> Any:
         process.join()
 
 
+def _halves(rows: list[Any], run: Callable[[list[Any]], Any]) -> Iterator[tuple[list[Any], Any]]:
+    """Run rows together; the halves again when the emulator dies of them: only the one that kills it is lost."""
+    answer = _apart(partial(run, rows))
+    if answer is not None or len(rows) == 1:
+        yield rows, answer
+        return
+    middle = len(rows) // 2
+    yield from _halves(rows[:middle], run)
+    yield from _halves(rows[middle:], run)
+
+
 def _run(path: Path, boundaries: int, seed: int) -> Row:
     """Run a file's functions, some at a time, until enough places are met; up to four rounds with other arguments."""
     machine = _machine(path) or ""
@@ -99,29 +110,29 @@ def _run(path: Path, boundaries: int, seed: int) -> Row:
     for round_ in range(4):
         random.Random(seed + round_).shuffle(pool)
         before = len(places)
+
+        def run(rows: list[Any], round_: int = round_) -> Any:
+            started = time.process_time()
+            arguments = {"functions": len(rows), "seed": seed + round_, "visits": 1, "known": places}
+            result = harness.run_file(path, rows=rows, program=program, **arguments)
+            result.places.difference_update(places)
+            return result, time.process_time() - started
+
         for first in range(0, len(pool), _TOGETHER):
             if len(places) >= boundaries:
                 break
-            rows = pool[first : first + _TOGETHER]
-
-            def run(rows: list[Any] = rows, first: int = first, round_: int = round_) -> Any:
-                started = time.process_time()
-                arguments = {"functions": _TOGETHER, "seed": seed + round_ + first, "visits": 1}
-                result = harness.run_file(path, rows=rows, program=program, **arguments)
-                return result, time.process_time() - started
-
-            answer = _apart(run)
-            if answer is None:
-                row.lost += len(rows)
-                continue
-            result, cpu = answer
-            row.cpu += cpu
-            row.functions += result.functions if not round_ else 0
-            row.outer += result.outer
-            row.counts += result.counts
-            places |= result.places
-            for mismatch in result.mismatches:
-                row.wrong[mismatch.reason][f"{mismatch.where}"] += 1
+            for rows, answer in _halves(pool[first : first + _TOGETHER], run):
+                if answer is None:
+                    row.lost += len(rows)
+                    continue
+                result, cpu = answer
+                row.cpu += cpu
+                row.functions += result.functions if not round_ else 0
+                row.outer += result.outer
+                row.counts += result.counts
+                places.update(result.places)
+                for mismatch in result.mismatches:
+                    row.wrong[mismatch.reason][f"{mismatch.where}"] += 1
         if len(places) - before < len(places) // 50:
             break
     row.boundaries = len(places)

@@ -59,9 +59,12 @@ def run_file(
     visits: int = MAX_VISITS,
     rows: list[int] | None = None,
     program: Program | None = None,
+    known: set[int] | None = None,
 ) -> Result:
+    """Run `functions` of a file, or these `rows`, and compare; places in `known` need no more comparing."""
     program = Program(path) if program is None else program
     machine = Machine(program, seed, visits)
+    machine.visits.update(dict.fromkeys(known or (), visits))
     memory = _Memory(machine)
     image = MappedImage.from_pe(PeImage(BytesSource(path.read_bytes())), program.base)
     result = Result()
