@@ -465,7 +465,7 @@ class CrashDict(TypedDict, total=False):
     `hardware` is the machine as the dump's secondary data tells it; `hardware["fingerprint"]` is the same for dumps of
     one machine and tells nothing of it. `stack` begins at the fault where there is one, else at the bug check call;
     `bugcheck_stack` is the call's own stack as far as it is certain, where `stack` is another one. `gaps` are
-    sentences: what the dump does not tell.
+    sentences: what the dump does not tell. `left_out` names the lists of an older crash that are not kept whole.
     """
 
     item: str
@@ -494,6 +494,7 @@ class CrashDict(TypedDict, total=False):
     flipped_bits: list[dict[str, Any]]
     bucket: str
     hardware_error: dict[str, Any]
+    left_out: list[str]
     gaps: list[str]
     source: Source
 

@@ -52,6 +52,8 @@ __all__ = ["analyse", "trim"]
 
 #: Frames kept in the document; the walker itself goes on to its own limit.
 _MAX_FRAMES = 128
+#: Frames kept of an older crash.
+_TRIMMED_FRAMES = 32
 
 
 def analyse(
@@ -240,7 +242,8 @@ def _take_diagnostics(dump: Dump, path: str, diagnostics: Diagnostics) -> None:
 def trim(crash: CrashDict) -> CrashDict:
     """Return a crash without what only the newest one needs: modules that neither the stack nor the verdict names.
 
-    For the older crashes of a disk with many dumps; `module_count` still tells how many were loaded.
+    For the older crashes of a disk with many dumps; `module_count` still tells how many were loaded, and `left_out`
+    which other lists are not whole: what is not in them was not looked at, which is another thing than not there.
     """
     culprit: Culprit | None = crash.get("culprit")
     named = {frame["module"] for frame in (*crash.get("stack", []), *crash.get("bugcheck_stack", []))}
@@ -249,9 +252,12 @@ def trim(crash: CrashDict) -> CrashDict:
     lower = {name.lower() for name in named if name is not None}
     small: CrashDict = {**crash}
     small["modules"] = [module for module in crash.get("modules", []) if module["name"].lower() in lower]
-    small["stack"] = crash.get("stack", [])[:32]
-    # Left out, not emptied: an empty list would say that nothing had been unloaded.
-    small.pop("unloaded", None)
+    left_out = [name for name in ("unloaded", "bugcheck_stack") if crash.get(name)]
+    small["stack"] = crash.get("stack", [])[:_TRIMMED_FRAMES]
+    if len(crash.get("stack", [])) > _TRIMMED_FRAMES:
+        left_out.append("stack")
+    if crash.get("unloaded"):
+        small.pop("unloaded")
     dump = crash.get("dump")
     if dump is not None and "streams" in dump:
         kept: DumpDict = {**dump}
@@ -261,4 +267,6 @@ def trim(crash: CrashDict) -> CrashDict:
     context = crash.get("context")
     if context is not None:
         small["context"] = {key: value for key, value in context.items() if key != "registers"}
+    if left_out:
+        small["left_out"] = left_out
     return small

@@ -88,6 +88,28 @@ def _symbols(item: Mapping[str, Any]) -> list[str] | None:
     return found or None
 
 
+#: field -> the lists that it is read from.
+_LISTS = {"stack": ("stack", "bugcheck_stack"), "symbol": ("stack",), "unloaded": ("unloaded",)}
+
+
+def _not_there(name: str, item: Mapping[str, Any]) -> str | None:
+    """Return why a field that was not found may be there all the same; None when it was looked at wholly."""
+    part = "the dump is cut" if _dump(item, "complete") is False else None
+    if part is None and item.get("module_count") == 0:
+        part = "the dump holds no list of modules"
+    if name in ("culprit", "confidence"):
+        # Who was to blame may stand in the part that is gone.
+        return f"{part} and names no culprit" if part is not None and not _culprit(item, "module") else None
+    if name not in _LISTS:
+        return None
+    left_out = item.get("left_out")
+    if isinstance(left_out, list) and any(key in left_out for key in _LISTS[name]):
+        return "of this older dump not all is kept"
+    if name == "unloaded" and "unloaded" not in item:
+        return "the unloaded modules of this dump are not kept"
+    return part
+
+
 #: The parts of `module:`.
 MODULE_FIELDS = {
     "name": Field(TEXT, "name", identity=True),
@@ -112,16 +134,12 @@ class _Crashes(ListFamily):
         if test.name == "params":
             return self._parameters(test, item, context)
         result = super().test_field(test, item, context)
-        if result.value is Value.NO and test.name in ("culprit", "confidence") and self._cut(item):
-            # Who was to blame may stand in the part that is gone.
-            path = path_of(*self.parts_of(item), "culprit")
-            missing: MissingDict = {"path": path, "reason": "the dump is cut and names no culprit"}
-            return FieldResult(Value.UNKNOWN, missing=(missing,))
-        return result
-
-    @staticmethod
-    def _cut(item: Mapping[str, Any]) -> bool:
-        return _dump(item, "complete") is False and not _culprit(item, "module")
+        reason = _not_there(test.name, item) if result.value is Value.NO else None
+        if reason is None:
+            return result
+        path = path_of(*self.parts_of(item), *self.fields[test.name].place(test.name)[:1])
+        missing: MissingDict = {"path": path, "reason": reason}
+        return FieldResult(Value.UNKNOWN, missing=(missing,))
 
     def _parameters(self, test: FieldTest, item: Mapping[str, Any], context: Context) -> FieldResult:
         rows = _bugcheck(item, "parameters")

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from forensics.crash.analyse import trim
+from forensics.facts import CrashDict
 from signatures.engine import judge
 from tests.signatures.rules import answer, codes, facts, load, rule_of, say, state
 
@@ -118,6 +120,39 @@ def test_a_cut_dump_that_names_no_culprit_is_unknown_and_a_whole_one_is_no() -> 
     assert answer(BLAMED, **crash(dump={"complete": "no"})) == "unknown"
     assert answer(BLAMED, **crash(dump={"complete": "yes"})) == "no"
     assert answer(BLAMED, **crash(dump={"complete": "no"}, culprit="b.sys")) == "no"
+
+
+@pytest.mark.parametrize("predicate", ["unloaded: a.sys", "stack: [a.sys]", 'symbol: "a.sys!Start"'])
+def test_a_list_that_is_not_kept_or_not_in_the_dump_is_unknown(predicate: str) -> None:
+    leaf = f"crash: {{{predicate}}}"
+    assert answer(leaf, **crash(code="0x7e")) == "no"
+    assert answer(leaf, **crash(code="0x7e", dump={"complete": "no"})) == "unknown"
+    assert answer(leaf, **crash(code="0x7e", module_count="0")) == "unknown"
+    assert answer(leaf, **crash(code="0x7e", left_out=["unloaded", "stack"])) == "unknown"
+
+
+def test_what_the_kept_part_of_an_older_crash_shows_is_known() -> None:
+    kept = crash(stack=["nt", "a.sys"], left_out=["unloaded", "bugcheck_stack"])
+    assert answer("crash: {stack: [a.sys]}", **kept) == "yes"
+    assert answer("crash: {stack: [b.sys]}", **kept) == "unknown"
+    assert answer("crash: {stack_top: [b.sys]}", **kept) == "no"
+
+
+def test_an_older_crash_as_the_collector_trims_it_leaves_its_unloaded_modules_unknown() -> None:
+    whole: CrashDict = {
+        "item": "1.dmp",
+        "bugcheck": {"code": "0x7e", "code_raw": "0x7e", "name": "", "parameters": []},
+        "stack": [],
+        "modules": [],
+        "module_count": 3,
+        "unloaded": [{"name": "b.sys", "start": "0x1", "end": "0x2"}],
+        "latest": False,
+    }
+    document = facts()
+    rule = rule_of('crashed:\n  crash: {code: "0x7e", unloaded: a.sys}\n')
+    for listed, state_ in ((whole, "clear"), (trim(whole), "suspected"), (trim({**whole, "unloaded": []}), "clear")):
+        document["crashes"] = [listed]
+        assert judge(rule, document)["state"] == state_
 
 
 def test_a_dump_that_cannot_be_read_makes_crashes_unknown() -> None:
