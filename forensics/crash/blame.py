@@ -19,6 +19,7 @@ from forensics.crash.blame_kinds import by_hardware, by_live_dump, by_nature
 from forensics.crash.blame_objects import by_object, by_parameter_address
 from forensics.crash.blame_stack import by_caller, by_fault, by_kernels_word, by_stack
 from forensics.crash.case import CrashCase
+from forensics.crash.context import HUNG_AT
 from forensics.crash.watchdog import by_watchdog_profile
 from forensics.facts import Culprit
 
@@ -37,8 +38,6 @@ _VICTIM = {
     0x77: "a page of a kernel stack could not be read back: the thread that needed it is the victim",
     0x154: "the store manager (compressed memory, page file) failed: storage or memory",
 }
-#: The bug check was raised by another processor than the one that hung: its own stack says nothing.
-_REPORTED_BY_ANOTHER = 0x101
 
 
 def blame(case: CrashCase) -> Culprit:
@@ -49,7 +48,8 @@ def blame(case: CrashCase) -> Culprit:
             return found
     if case.code in _VICTIM:
         return _victim(case)
-    if case.code == _REPORTED_BY_ANOTHER and case.fault is None:
+    # Raised by another processor than the one that hung: its own stack says nothing.
+    if case.code in HUNG_AT and case.fault is None:
         words = "the processor that hung left no context in the dump; the stack is of the one that noticed"
         return case.verdict("unknown", None, "none", [words])
     for step in (by_fault, by_caller, by_kernels_word, by_parameter_address, by_watchdog_profile, by_stack):

@@ -129,7 +129,7 @@ def by_hardware(case: CrashCase) -> Culprit | None:
         found = _page_table_bit(case, p1, p2, p3, p4)
         if found is not None:
             return found
-    words = storage_words(evidence)
+    words = storage_words(evidence, case.record)
     if words is not None:
         case.against.append("behind a virtual machine this may be the host's storage, not a device")
         because = [words, "the storage did not give back a page: the disk, its path, or the host's storage"]

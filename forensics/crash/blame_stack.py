@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from forensics.crash.case import CrashCase
+from forensics.crash.context import HUNG_AT
 from forensics.crash.instruction import judge_illegal
 from forensics.crash.ntstatus import describe_status
 from forensics.crash.policy import FRAMEWORKS, blame_order, policy_of
@@ -27,7 +28,7 @@ def _fault_words(case: CrashCase) -> list[str]:
     fault = case.fault
     if fault is None:
         return [case.stack_of] if case.stack_of else []
-    what = "the processor hung" if case.code == 0x101 else "the fault is"
+    what = "the processor hung" if case.code in HUNG_AT else "the fault is"
     words = [f"{what} at {case.label(fault.ip)} ({fault.where})", *fault.checks]
     code = case.exception_code
     if code is not None:
@@ -67,11 +68,11 @@ def by_fault(case: CrashCase) -> Culprit | None:
             ]
             if len(driver.name) == 12:
                 case.against.append("small dumps cut the names of unloaded drivers at 12 characters")
-            return case.verdict("driver", driver.name, "high", because)
+            return case.verdict("driver", driver.name, "medium" if fault.by_looks else "high", because)
         return None
     if _order(module) > 1:
         return None
-    if case.code == 0x101:
+    if case.code in HUNG_AT:
         case.against.append("a processor may hang where it is for reasons of hardware, firmware or its hypervisor")
         return case.verdict("driver", module, "medium", words)
     if case.exception_code == _ILLEGAL and evidence.dump.machine == "x64":
@@ -97,6 +98,9 @@ def by_fault(case: CrashCase) -> Culprit | None:
         else:
             case.against.append("the bytes of the instruction are not in the dump: the processor may be at fault")
             return case.verdict("driver", module, "medium", words)
+    if fault.by_looks:
+        case.against.append("no parameter names the instruction: the trap frame may be of an earlier fault")
+        return case.verdict("driver", module, "medium", words)
     return case.verdict("driver", module, "high", words)
 
 

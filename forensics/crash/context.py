@@ -10,16 +10,17 @@ reserved and the tables' exceptions were measured on real dumps (docs/crash.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from forensics.crash.bugchecks import masked
+from forensics.crash.context_search import contexts_on_stack, exception_pointers
 from forensics.crash.evidence import Evidence
 from forensics.crash.trap_frames import FoundTrapFrame, at_pointer, search
 from parsers.dump.context import Arm64Context, ExceptionRecord, X64Context, X86Context
 from parsers.errors import StopcodeError
 
-__all__ = ["CrashContext", "bugcheck_context", "exception_record", "fault_context", "header_is_fault"]
+__all__ = ["HUNG_AT", "CrashContext", "bugcheck_context", "exception_record", "fault_context", "header_is_fault"]
 
 Origin = Literal["header", "context", "trap-frame", "processor", "machine-frame", "switch-frame"]
 
@@ -35,15 +36,18 @@ _RECORD_AT: dict[int, int] = {
 }  # fmt: skip
 #: code -> parameter that points to a KTRAP_FRAME. 0xBE and 0xFC: the page says reserved; real dumps hold one there.
 _TRAP_FRAME_AT: dict[int, tuple[int, ...]] = {
-    0x8E: (3,), 0xBE: (3,), 0xFC: (3,), 0x139: (2,), 0x151: (2,), 0x2B: (1,), 0x30: (1, 3), 0x7F: (2,),
+    0x8E: (3,), 0xBE: (3,), 0xFC: (3,), 0x139: (2,), 0x151: (2,), 0x2B: (1,), 0x30: (3,), 0x7F: (2,),
 }  # fmt: skip
 #: code -> (parameter with the instruction address, parameter with the address touched or 0).
 _SEARCH: dict[int, tuple[int, int]] = {
     0x0A: (4, 1), 0xD1: (4, 1), 0xD4: (4, 1), 0x50: (3, 1), 0xCC: (3, 1), 0xCD: (3, 1), 0xD5: (3, 1), 0xD6: (3, 1),
     0x1E: (2, 0), 0x7E: (2, 0), 0x3B: (2, 0), 0x8E: (2, 0), 0x151: (1, 0),
 }  # fmt: skip
-#: Bug checks of a trap, or of a fault whose instruction they do not name: the innermost exception frame.
-_SEARCH_ANY = frozenset({0x7F, 0xBE, 0xFC, 0x139})
+#: Bug checks of a trap, or of a fault whose instruction they do not name: the innermost exception frame. The number is
+#: of the parameter with the address touched, 0 where there is none.
+_SEARCH_ANY: dict[int, int] = {0x7F: 0, 0xBE: 1, 0xFC: 1, 0x139: 0}
+#: Bug checks that another processor raised than the one that hung -> parameter with the KPRCB of that one.
+HUNG_AT: dict[int, int] = {0x101: 3, 0x102: 2}
 
 _X86_TRAP = {"edx": 0x3C, "ecx": 0x40, "eax": 0x44, "edi": 0x54, "esi": 0x58, "ebx": 0x5C, "ebp": 0x60}
 
@@ -63,6 +67,8 @@ class CrashContext:
         checks: sentences that speak for it.
         flags: EFlags or CPSR.
         fault_address: the trap frame's; None when it holds none.
+        file_offset: of the header's in the dump.
+        by_looks: no parameter names the record or its place: only what it looks like speaks for it.
 
     """
 
@@ -77,6 +83,7 @@ class CrashContext:
     flags: int | None = None
     fault_address: int | None = None
     file_offset: int | None = field(default=None)
+    by_looks: bool = False
 
 
 def header_is_fault(code_raw: int) -> bool:
@@ -161,9 +168,10 @@ def exception_record(evidence: Evidence) -> tuple[int, ExceptionRecord] | None:
     The record in the dump's header is not used: in real dumps it is a dummy.
     """
     number = _RECORD_AT.get(evidence.code)
-    if number is None:
+    pair = exception_pointers(evidence)
+    if number is None and pair is None:
         return None
-    address = evidence.parameters[number - 1]
+    address = pair[0] if pair is not None else evidence.parameters[(number or 1) - 1]
     data = evidence.bytes_at(address, 0x98 if evidence.dump.pointer_size == 8 else 0x50) if address else None
     if data is None:
         return None
@@ -174,7 +182,7 @@ def exception_record(evidence: Evidence) -> tuple[int, ExceptionRecord] | None:
     return (address, record) if record.code else None
 
 
-def _from_trap_frame(found: FoundTrapFrame, where: str) -> CrashContext:
+def _from_trap_frame(found: FoundTrapFrame, where: str, *, by_looks: bool = False) -> CrashContext:
     frame = found.frame
     # Rbx, Rdi and Rsi are saved on some paths only: what stands there may be stale, so they are left out.
     names = ("rax", "rcx", "rdx", "rsp", "rbp", "r8", "r9", "r10", "r11")
@@ -182,7 +190,7 @@ def _from_trap_frame(found: FoundTrapFrame, where: str) -> CrashContext:
     registers["rsp"] = frame.rsp
     return CrashContext(
         frame.rip, frame.rsp, registers, "trap-frame", found.address, where, True, found.checks, frame.e_flags,
-        frame.fault_address,
+        frame.fault_address, by_looks=by_looks,
     )  # fmt: skip
 
 
@@ -205,33 +213,37 @@ def _x86_trap_frame(evidence: Evidence, address: int, where: str) -> CrashContex
 
 def _by_context_parameter(evidence: Evidence) -> CrashContext | None:
     number = _CONTEXT_AT.get(evidence.code)
-    address = evidence.parameters[number - 1] if number is not None else 0
+    pair = exception_pointers(evidence)
+    address, named = (0, "") if number is None else (evidence.parameters[number - 1], f"at parameter {number}")
+    if pair is not None:
+        address, named = pair[1], "that a parameter's EXCEPTION_POINTERS names"
     data = evidence.bytes_at(address, _context_size(evidence)) if address else None
-    if not data or number is None:
-        return None
-    found = _parse(evidence, data, "context", address, f"CONTEXT at parameter {number}, {address:#x}", is_fault=True)
-    if found is None:
-        return None
+    return _named_context(evidence, data, address, f"CONTEXT {named}, {address:#x}") if data else None
+
+
+def _named_context(evidence: Evidence, data: bytes, address: int, where: str) -> CrashContext | None:
+    """Read a CONTEXT, and say so where its instruction is the one that the bug check names."""
+    found = _parse(evidence, data, "context", address, where, is_fault=True)
     named = _SEARCH.get(evidence.code)
-    if named is not None and evidence.parameters[named[0] - 1] == found.ip:
-        check = f"its instruction pointer is the address in parameter {named[0]} ({found.ip:#x})"
-        return CrashContext(
-            found.ip, found.sp, found.registers, found.origin, address, found.where, True, (check,), found.flags
-        )
-    return found
+    if found is None or named is None or evidence.parameters[named[0] - 1] != found.ip:
+        return found
+    check = f"its instruction pointer is the address in parameter {named[0]} ({found.ip:#x})"
+    return replace(found, checks=(check,))
 
 
 def _of_hung_processor(evidence: Evidence) -> CrashContext | None:
-    """Return the CONTEXT of the processor that parameter 3 of 0x101 names: its block points to one."""
+    """Return the CONTEXT of the processor that a parameter names as the one that hung: its block points to one."""
+    number = HUNG_AT.get(evidence.code)
     kdbg = evidence.dump.kdbg
     offset = kdbg.value("OffsetPrcbContext") if kdbg is not None else None
-    if evidence.code != 0x101 or offset is None or not evidence.parameters[2]:
+    if number is None or offset is None or not evidence.parameters[number - 1]:
         return None
-    address = evidence.word(evidence.parameters[2] + offset)
+    address = evidence.word(evidence.parameters[number - 1] + offset)
     data = evidence.bytes_at(address, _context_size(evidence)) if address else None
     if not data or address is None:
         return None
-    where = f"CONTEXT of the hung processor {evidence.parameters[3]} (block at parameter 3), {address:#x}"
+    which = f" {evidence.parameters[3]}" if evidence.code == 0x101 else ""
+    where = f"CONTEXT of the hung processor{which} (block at parameter {number}), {address:#x}"
     return _parse(evidence, data, "processor", address, where, is_fault=True)
 
 
@@ -264,10 +276,14 @@ def _by_search(evidence: Evidence) -> CrashContext | None:
     if named is None:
         if evidence.code not in _SEARCH_ANY:
             return None
-        frame = search(evidence, ip=None, fault_address=None, above=above)
-        return (
-            None if frame is None else _from_trap_frame(frame, f"trap frame found on the stack at {frame.address:#x}")
-        )
+        number = _SEARCH_ANY[evidence.code]
+        touched = evidence.parameters[number - 1] if number else None
+        frame = search(evidence, ip=None, fault_address=touched, above=above)
+        if frame is None:
+            return None
+        proven = bool(touched) and frame.frame.fault_address == touched
+        where = f"trap frame found on the stack at {frame.address:#x}"
+        return _from_trap_frame(frame, where, by_looks=not proven)
     ip = evidence.parameters[named[0] - 1]
     touched = evidence.parameters[named[1] - 1] if named[1] else None
     if not ip:
@@ -276,14 +292,16 @@ def _by_search(evidence: Evidence) -> CrashContext | None:
     if frame is not None:
         return _from_trap_frame(frame, f"trap frame found on the stack at {frame.address:#x}")
     # The exception may have been raised on another stack: the bug check call's registers still point to its frame.
-    if call is None:
-        return None
-    for name, value in call.registers.items():
+    for name, value in call.registers.items() if call is not None else ():
         frame = at_pointer(evidence, value, ip=ip, fault_address=touched)
         if frame is not None:
             return _from_trap_frame(
                 frame, f"trap frame that {name} points to at the bug check call, {frame.address:#x}"
             )
+    for address, data in contexts_on_stack(evidence, ip, above):
+        found = _named_context(evidence, data, address, f"CONTEXT found on the stack at {address:#x}")
+        if found is not None:
+            return found
     return None
 
 

@@ -210,6 +210,23 @@ class Evidence:
         high -= high % self.dump.pointer_size
         return (pointer, high) if high > pointer else None
 
+    def pieces(self, low: int, high: int) -> list[tuple[int, bytes]]:
+        """Return the readable stretches of a range, as (address, bytes)."""
+        found: list[tuple[int, bytes]] = []
+        at = low
+        while at < high:
+            try:
+                data = self.memory.read_available(at, high - at)
+            except ReadError:
+                at = (at & -0x1000) + 0x1000
+                continue
+            if found and found[-1][0] + len(found[-1][1]) == at:
+                found[-1] = (found[-1][0], found[-1][1] + data)
+            else:
+                found.append((at, data))
+            at += len(data)
+        return found
+
     def word(self, address: int) -> int | None:
         """Return the pointer at an address, None when it is not there."""
         try:

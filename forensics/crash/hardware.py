@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from forensics.crash.evidence import Evidence
 from forensics.crash.ntstatus import describe_status
+from parsers.dump.context import ExceptionRecord
 from parsers.dump.whea import WheaRecord, WheaSection, machine_check, parse_record
 from parsers.errors import FormatError
 
@@ -17,6 +18,8 @@ __all__ = [
 
 #: I/O status codes that say that the storage failed.
 STORAGE_STATUS = frozenset({0xC000000E, 0xC000009C, 0xC000009D, 0xC000016A, 0xC0000185, 0xC00000B5})
+
+_IN_PAGE_ERROR = 0xC0000006
 
 _WHEA_SOURCE = {
     0: "machine check", 1: "corrected machine check", 2: "corrected platform error", 3: "non-maskable interrupt",
@@ -111,11 +114,21 @@ def _section_words(section: WheaSection) -> str:
 _HEX = frozenset({"address", "status", "misc", "instruction", "module_handle", "card_handle"})
 
 
-def storage_words(evidence: Evidence) -> str | None:
-    """Return a sentence when a paging error's status accuses the storage; None otherwise."""
+def storage_words(evidence: Evidence, record: tuple[int, ExceptionRecord] | None) -> str | None:
+    """Return a sentence when a paging error's status accuses the storage; None otherwise.
+
+    An exception of a page that could not be read (0xC0000006) carries the status of the failed read as its third value.
+    """
     numbers = {0x7A: (2,), 0x77: (1, 2)}.get(evidence.code, ())
     for number in numbers:
         value = evidence.parameters[number - 1]
         if value & 0xFFFFFFFF in STORAGE_STATUS:
             return f"parameter {number}, the status of the failed read, is {describe_status(value)}"
+    if record is not None and record[1].code == _IN_PAGE_ERROR and len(record[1].information) >= 3:
+        value = record[1].information[2]
+        if value & 0xFFFFFFFF in STORAGE_STATUS:
+            return (
+                f"the exception is {describe_status(_IN_PAGE_ERROR)}, and the status of the failed read in its record "
+                f"at {record[0]:#x} is {describe_status(value)}"
+            )
     return None
