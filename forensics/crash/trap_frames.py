@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from forensics.crash.evidence import Evidence
-from parsers.dump.context import X64TrapFrame
+from parsers.dump.trap_frame import X64TrapFrame
 from parsers.errors import ReadError, StopcodeError
 from parsers.limits import MAX_STACK_SCAN_BYTES
 

@@ -1,16 +1,14 @@
-"""CONTEXT, KTRAP_FRAME and EXCEPTION_RECORD: the registers and the reason, as the kernel wrote them.
+"""CONTEXT and EXCEPTION_RECORD: the registers and the reason, as the kernel wrote them.
 
-Sources: Microsoft winnt.h (CONTEXT, ARM64_NT_CONTEXT, EXCEPTION_RECORD), `0vercl0k/kdmp-parser`, and
-`volatilityfoundation/volatility: plugins/overlays/windows` (KTRAP_FRAME, the same from build 7601 to 19041); offsets
-checked on real dumps of builds 19041, 22000 and 26100. The layouts are declared with construct; the values are kept
-by name.
+Sources: Microsoft winnt.h (CONTEXT, ARM64_NT_CONTEXT, EXCEPTION_RECORD) and `0vercl0k/kdmp-parser`; offsets checked on
+real dumps of builds 19041, 22000 and 26100. The layouts are declared with construct; the values are kept by name.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from construct import Array, Bytes, Int8ul, Int16ul, Int32ul, Int64ul, Padding, Struct
+from construct import Array, Bytes, Int16ul, Int32ul, Int64ul, Struct
 
 from parsers.dump.layouts import EXCEPTION_RECORD32, EXCEPTION_RECORD64
 from parsers.limits import require
@@ -19,12 +17,10 @@ __all__ = [
     "ARM64_CONTEXT",
     "X64_CONTEXT",
     "X64_GENERAL",
-    "X64_TRAP_FRAME",
     "X86_CONTEXT",
     "Arm64Context",
     "ExceptionRecord",
     "X64Context",
-    "X64TrapFrame",
     "X86Context",
 ]
 
@@ -96,46 +92,6 @@ ARM64_CONTEXT = Struct(
     "bvr" / Array(8, Int64ul),  # 0x338
     "wcr" / Array(2, Int32ul),  # 0x378
     "wvr" / Array(2, Int64ul),  # 0x380
-)
-
-#: KTRAP_FRAME of x64, 0x190 bytes. Rbx, Rdi and Rsi are saved on some paths only, R12 to R15 never.
-X64_TRAP_FRAME = Struct(
-    "home" / Array(5, Int64ul),  # 0x00
-    "previous_mode" / Int8ul,  # 0x28
-    "previous_irql" / Int8ul,
-    "fault_indicator" / Int8ul,
-    "exception_active" / Int8ul,  # 0x2B
-    "mx_csr" / Int32ul,  # 0x2C
-    "rax" / Int64ul,  # 0x30
-    "rcx" / Int64ul,
-    "rdx" / Int64ul,
-    "r8" / Int64ul,
-    "r9" / Int64ul,
-    "r10" / Int64ul,
-    "r11" / Int64ul,
-    "gs_base" / Int64ul,  # 0x68
-    "xmm" / Bytes(6 * 16),  # 0x70
-    "fault_address" / Int64ul,  # 0xD0
-    "debug" / Array(6, Int64ul),  # 0xD8
-    Padding(0x28),
-    "seg_ds" / Int16ul,  # 0x130
-    "seg_es" / Int16ul,
-    "seg_fs" / Int16ul,
-    "seg_gs" / Int16ul,
-    "trap_frame" / Int64ul,  # 0x138
-    "rbx" / Int64ul,
-    "rdi" / Int64ul,
-    "rsi" / Int64ul,
-    "rbp" / Int64ul,  # 0x158
-    "error_code" / Int64ul,  # 0x160
-    "rip" / Int64ul,  # 0x168 from here on: what the processor pushed
-    "seg_cs" / Int16ul,
-    Padding(6),
-    "e_flags" / Int32ul,  # 0x178
-    Padding(4),
-    "rsp" / Int64ul,  # 0x180
-    "seg_ss" / Int16ul,
-    Padding(6),
 )
 
 
@@ -248,57 +204,6 @@ class Arm64Context:
         """
         raw = ARM64_CONTEXT.parse(require(data, cls.SIZE, format="CONTEXT ARM64", offset=0))
         return cls(raw.context_flags, raw.cpsr, tuple(raw.x), raw.fp, raw.lr, raw.sp, raw.pc)
-
-
-@dataclass(frozen=True, slots=True)
-class X64TrapFrame:
-    """A KTRAP_FRAME of x64.
-
-    Attributes:
-        exception_active: 1 = an exception, 2 = a system call, 0 = an interrupt.
-        fault_address: CR2 of a page fault.
-        error_code: what the processor pushed.
-        registers: rax, rcx, rdx, r8 to r11, rbp always; rbx, rdi, rsi on some paths only; rsp and rip as interrupted.
-
-    """
-
-    previous_mode: int
-    previous_irql: int
-    exception_active: int
-    fault_address: int
-    error_code: int
-    seg_cs: int
-    seg_ss: int
-    e_flags: int
-    rip: int
-    rsp: int
-    registers: dict[str, int]
-
-    SIZE = 0x190
-
-    @classmethod
-    def parse(cls, data: bytes) -> X64TrapFrame:
-        """Read a trap frame.
-
-        Raises:
-            TruncatedError: fewer than 0x190 bytes.
-
-        """
-        raw = X64_TRAP_FRAME.parse(require(data, cls.SIZE, format="KTRAP_FRAME x64", offset=0))
-        names = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11")
-        return cls(
-            raw.previous_mode,
-            raw.previous_irql,
-            raw.exception_active,
-            raw.fault_address,
-            raw.error_code,
-            raw.seg_cs,
-            raw.seg_ss,
-            raw.e_flags,
-            raw.rip,
-            raw.rsp,
-            {name: raw[name] for name in names},
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,11 @@ Windows on ARM64 promises unwind data for every function that touches the stack 
 stands for one instruction of four bytes, so that a place in a prolog or epilog tells which of them have run. What
 cannot be known is an error (the return address) or stays unknown (a register).
 
-Source: Microsoft "ARM64 exception handling" (MicrosoftDocs/cpp-docs: docs/build/arm64-exception-handling.md).
+A frame of the kernel's own ends a sequence of them: a KTRAP_FRAME, a CONTEXT, or the stack pointer and the place alone.
+
+Sources: Microsoft "ARM64 exception handling" (MicrosoftDocs/cpp-docs: docs/build/arm64-exception-handling.md); the
+kernel's frames after `dotnet/runtime: src/coreclr/unwinder/arm64/unwinder.cpp` and the offsets MfSp, MfPc of ksarm64.h
+(`microsoft/win32metadata: generation/WinSDK/RecompiledIdlHeaders/shared/ksarm64.h`).
 """
 
 from __future__ import annotations
@@ -12,8 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from parsers.dump.context import Arm64Context
+from parsers.dump.trap_frame import Arm64TrapFrame
 from parsers.errors import FormatError, ReadError, UnsupportedError
-from parsers.unwind.arm64_info import DOUBLE, FP, LR, Arm64Function, Op, read_function
+from parsers.unwind.arm64_info import DOUBLE, FP, LR, UNCOUNTED, Arm64Function, Op, instructions, read_function
 from parsers.unwind.frame_pointer import without_signature
 from parsers.unwind.image import CodeImage, MemoryReader
 
@@ -22,6 +28,8 @@ __all__ = ["Arm64Registers", "Arm64Step", "unwind_arm64"]
 _MASK = (1 << 64) - 1
 #: x0 to x17 do not outlive a call; x18 is the platform's.
 _VOLATILE = range(18)
+#: In ContextFlags: the CONTEXT is of a function that made a call.
+_UNWOUND_TO_CALL = 0x20000000
 
 
 @dataclass(slots=True)
@@ -49,12 +57,14 @@ class Arm64Step:
         method: "leaf" (no row: lr is the caller), "unwind" or "epilog".
         trap: pc has not run; also behind the stack cookie helpers, which hand another stack pointer back: what is
             known of their caller holds after the call, not at it.
+        frame: what of the kernel's the registers were read from, "" where from nothing of the kind.
 
     """
 
     regs: Arm64Registers
     method: Literal["leaf", "unwind", "epilog"]
     trap: bool = False
+    frame: Literal["", "trap", "machine", "context"] = ""
 
 
 def unwind_arm64(regs: Arm64Registers, image: CodeImage, memory: MemoryReader, *, interrupted: bool) -> Arm64Step:
@@ -69,7 +79,7 @@ def unwind_arm64(regs: Arm64Registers, image: CodeImage, memory: MemoryReader, *
     Raises:
         ReadError: the unwind data, or the saved return address, is not there.
         FormatError: the data contradicts itself or the stack, or a frame that made a call has none.
-        UnsupportedError: a frame of the kernel's own whose layout is not public, or of scalable vectors.
+        UnsupportedError: a frame whose layout is not public, or of scalable vectors.
 
     """
     rva = regs.pc - image.base
@@ -83,6 +93,11 @@ def unwind_arm64(regs: Arm64Registers, image: CodeImage, memory: MemoryReader, *
     # in its epilog, whose code for that call is "alloc". So a return address counts as the call before it.
     offset = rva - function.begin - (0 if interrupted else 4)
     ops, method = _to_undo(function, offset)
+    special = next((op for op in ops if op.kind in ("trap", "machine", "context")), None)
+    if special is not None:
+        # What stands before it are the kernel's own registers; nothing is undone behind it.
+        sp, known, _ = _undo(ops[: ops.index(special)], regs, memory)
+        return _from_kernel_frame(special.kind, sp, known, memory, method)
     sp, known, trap = _undo(ops, regs, memory)
     trap = trap or (interrupted and method == "epilog" and _hands_back_more(function, ops))
     if sp < regs.sp or sp & 15:
@@ -104,13 +119,42 @@ def _returned(regs: Arm64Registers, sp: int, known: dict[int, int], *, interrupt
 def _to_undo(function: Arm64Function, offset: int) -> tuple[tuple[Op, ...], Literal["unwind", "epilog"]]:
     """Return the operations that have run at an offset, in the order in which they are undone."""
     done = offset // 4
-    if done < function.prolog:
-        return function.ops[function.prolog - done :], "unwind"
+    length = instructions(function.ops[: function.prolog])
+    if done < length:
+        return _behind(function.ops, length - done), "unwind"
     for start, epilog in function.epilogs:
         passed = (offset - start) // 4
-        if start <= offset and passed < len(epilog):
-            return epilog[passed:], "epilog"
+        if start <= offset and passed < instructions(epilog):
+            return _behind(epilog, passed), "epilog"
     return function.ops, "unwind"
+
+
+def _behind(ops: tuple[Op, ...], count: int) -> tuple[Op, ...]:
+    """Return operations without those that the first `count` instructions stand for."""
+    at = 0
+    while count and at < len(ops):
+        count -= ops[at].kind not in UNCOUNTED
+        at += 1
+    return ops[at:]
+
+
+def _from_kernel_frame(
+    kind: str, sp: int, known: dict[int, int], memory: MemoryReader, method: Literal["leaf", "unwind", "epilog"]
+) -> Arm64Step:
+    """Take the registers from a frame of the kernel's at `sp`; the others are the interrupted code's still."""
+    kept = {number: value for number, value in known.items() if number not in _VOLATILE and number != LR}
+    if kind == "trap":
+        frame = Arm64TrapFrame.parse(memory.read(sp, Arm64TrapFrame.SIZE))
+        kept |= {**dict(enumerate(frame.x)), FP: frame.fp, LR: frame.lr}
+        return Arm64Step(Arm64Registers(frame.pc, frame.sp, kept), method, trap=True, frame="trap")
+    if kind == "context":
+        context = Arm64Context.parse(memory.read(sp, Arm64Context.SIZE))
+        whole = {**dict(enumerate(context.x)), FP: context.fp, LR: context.lr}
+        called = bool(context.context_flags & _UNWOUND_TO_CALL)
+        return Arm64Step(Arm64Registers(context.pc, context.sp, whole), method, trap=not called, frame="context")
+    pair = memory.read(sp, 16)
+    regs = Arm64Registers(int.from_bytes(pair[8:], "little"), int.from_bytes(pair[:8], "little"), kept)
+    return Arm64Step(regs, method, trap=True, frame="machine")
 
 
 def _hands_back_more(function: Arm64Function, ops: tuple[Op, ...]) -> bool:
@@ -146,7 +190,7 @@ def _undo(ops: tuple[Op, ...], regs: Arm64Registers, memory: MemoryReader) -> tu
         elif op.kind == "clear":
             trap = True
         elif op.kind == "stop":
-            raise UnsupportedError("a frame of the kernel's own: its layout is not public")
+            raise UnsupportedError("a frame whose layout is not public")
     return sp, known, trap
 
 

@@ -1,7 +1,8 @@
 """Unwind data of ARM64 functions: packed words and .xdata records, as one list of operations.
 
 Source: Microsoft "ARM64 exception handling" (MicrosoftDocs/cpp-docs: docs/build/arm64-exception-handling.md). The
-order of packed prologs beyond its tables after `llvm/llvm-project: llvm/tools/llvm-readobj/ARMWinEHPrinter.cpp`.
+order of packed prologs beyond its tables after `llvm/llvm-project: llvm/tools/llvm-readobj/ARMWinEHPrinter.cpp`; which
+codes stand for no instruction, and the kernel's own frames, after `dotnet/runtime: src/coreclr/unwinder/arm64`.
 Checked against real functions run in an emulator (tests/parsers/unwind/test_arm64_execution.py).
 """
 
@@ -13,21 +14,24 @@ from parsers.errors import FormatError, ReadError, UnsupportedError
 from parsers.limits import MAX_ARM64_CODES
 from parsers.unwind.image import CodeImage
 
-__all__ = ["Arm64Function", "Op", "read_function"]
+__all__ = ["UNCOUNTED", "Arm64Function", "Op", "instructions", "read_function"]
 
 FP, LR = 29, 30
 #: Numbers of the double registers d0 to d31 in `Op.registers`.
 DOUBLE = 64
+#: Operations that no instruction of a prolog or an epilog stands for.
+UNCOUNTED = frozenset({"clear", "trap", "machine", "context", "stop"})
 
 
 class Op(NamedTuple):
-    """One operation, as the unwinder undoes it: every one stands for one instruction.
+    """One operation, as the unwinder undoes it: every one but a few stands for one instruction.
 
     Attributes:
         kind: "save" (registers from [sp + offset], then sp += add), "alloc" (sp += add), "set_fp" (sp = x29 - add),
             "sign" (lr is signed), "nop", "home" (an instruction of the prolog that epilogs have not), "next" (the pair
-            after the one that the following save names), "end", "end_c", "clear" (the next pc is no return address)
-            or "stop" (a frame of the kernel's whose layout is not public).
+            after the one that the following save names), "end", "end_c", and what stands for no instruction
+            (`UNCOUNTED`): "clear" (the next pc is no return address), "trap" (a KTRAP_FRAME at sp), "machine" (sp and
+            pc at sp), "context" (a CONTEXT at sp), "stop" (a frame whose layout is not public).
         registers: x0 to x30 by number, d registers from DOUBLE on.
         offset: bytes.
         add: bytes.
@@ -49,7 +53,7 @@ class Arm64Function(NamedTuple):
         begin: RVA.
         length: bytes.
         ops: for the body, in the order in which they are undone.
-        prolog: how many of them, from the first on, are instructions of this part's own prolog.
+        prolog: how many of them, from the first on, are of this part's own prolog.
         epilogs: (offset of its first instruction, its operations), ascending.
 
     """
@@ -59,6 +63,11 @@ class Arm64Function(NamedTuple):
     ops: tuple[Op, ...]
     prolog: int
     epilogs: tuple[tuple[int, tuple[Op, ...]], ...]
+
+
+def instructions(ops: tuple[Op, ...]) -> int:
+    """Return how many instructions of four bytes a sequence stands for."""
+    return sum(op.kind not in UNCOUNTED for op in ops)
 
 
 def read_function(image: CodeImage, begin: int, data: int) -> Arm64Function:
@@ -191,7 +200,7 @@ def _read_record(image: CodeImage, begin: int, rva: int) -> Arm64Function:
     prolog = next((index for index, op in enumerate(ops) if op.kind in ("end", "end_c")), len(ops))
     if single:
         epilog = _decode(codes, count)
-        scopes_of = [(length - 4 * len(epilog), epilog)]
+        scopes_of = [(length - 4 * instructions(epilog), epilog)]
     else:
         scopes_of = [(start, _decode(codes, index)) for start, index in scopes]
     epilogs = tuple(sorted((start, epilog) for start, epilog in scopes_of if 0 <= start < length))
@@ -223,7 +232,8 @@ def _size(first: int) -> int:
     return {0xE0: 4, 0xE1: 1, 0xE7: 3, 0xF8: 2, 0xF9: 3, 0xFA: 4, 0xFB: 5}.get(first, 1)
 
 
-_PLAIN = {0xE3: "nop", 0xE4: "end", 0xE5: "end_c", 0xE6: "next", 0xEC: "clear", 0xFC: "sign", 0xE1: "set_fp"}
+_PLAIN = {0xE3: "nop", 0xE4: "end", 0xE5: "end_c", 0xE6: "next", 0xEC: "clear", 0xFC: "sign", 0xE1: "set_fp",
+          0xE8: "trap", 0xE9: "machine", 0xEA: "context", 0xEB: "stop"}  # fmt: skip
 
 
 def _op(raw: bytes) -> Op:
@@ -249,8 +259,6 @@ def _op(raw: bytes) -> Op:
         return Op("set_fp", add=raw[1] * 8)
     if first == 0xE7:
         return _save_any(raw)
-    if first in (0xE8, 0xE9, 0xEA, 0xEB):
-        return Op("stop")
     raise UnsupportedError(f"ARM64 unwind code {raw.hex(' ')}")
 
 

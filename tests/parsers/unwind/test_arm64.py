@@ -185,10 +185,65 @@ def test_a_signed_return_address_loses_its_signature() -> None:
     assert step.regs.pc == BASE + 0x4444
 
 
-def test_frames_of_the_kernel_itself_are_not_guessed_at() -> None:
-    for code in (0xE8, 0xE9, 0xEA, 0xEB):
-        with pytest.raises(UnsupportedError):
-            unwound(bytes([code, 0xE4]), 0x20)
+def kernel_frame(codes: bytes, offset: int, frame: bytes, at: int = STACK) -> Arm64Step:
+    """The caller of a function with these codes; on its stack lies a frame of the kernel's."""
+
+    class Stack(Memory):
+        def read(self, va: int, n: int) -> bytes:
+            return frame[va - at : va - at + n] if at <= va < at + len(frame) else super().read(va, n)
+
+    data = record(codes)
+    image = MappedImage(BASE, 0x10000, lambda rva, n: Image(data).read_rva(rva, n), Table())  # type: ignore[arg-type]
+    known = {number: number for number in range(31)}
+    return unwind_arm64(Arm64Registers(BASE + 0x4000 + offset, STACK, known), image, Stack(), interrupted=False)
+
+
+def test_a_trap_frame_gives_the_interrupted_registers() -> None:
+    frame = struct.pack("<BxxxIQ", 1, 0, 0x1234).ljust(0x90, b"\0") + struct.pack("<IIQ", 0x60000004, 0, STACK + 0x1150)
+    frame += struct.pack("<22Q", *range(0x100, 0x113), 0x30, 0x29, BASE + 0x7774)
+    # sub sp, sp, #0x20, whose room the body gives back first; then the frame.
+    step = kernel_frame(b"\x02\xe8\xe4", 0x20, frame, STACK + 0x20)
+    assert (step.frame, step.trap, step.regs.pc, step.regs.sp) == ("trap", True, BASE + 0x7774, STACK + 0x1150)
+    # x19 to x28 are those of the interrupted code still: no frame of the kernel's holds them.
+    expected = {**{number: 0x100 + number for number in range(19)}, **{n: n for n in range(19, 29)}, FP: 0x29, LR: 0x30}
+    assert step.regs.known == expected
+
+
+def test_codes_of_the_kernel_s_frames_stand_for_no_instruction() -> None:
+    frame = bytes(0x148) + struct.pack("<Q", BASE + 0x7774)
+    # One instruction makes the prolog: at the function's first byte nothing but the frame is there, behind it the room.
+    first = kernel_frame(b"\x02\xe8\xe4", 4, frame, STACK)
+    second = kernel_frame(b"\x02\xe8\xe4", 8, frame, STACK + 0x20)
+    assert first.regs.pc == second.regs.pc == BASE + 0x7774
+    assert arm64_info.instructions(function(record(b"\x02\xe8\xe4")).ops) == 2
+
+
+def test_a_machine_frame_gives_place_and_stack_alone() -> None:
+    step = kernel_frame(b"\xe9\xe4", 0x20, struct.pack("<QQ", STACK + 0x3000, BASE + 0x7774))
+    assert (step.frame, step.trap, step.regs.pc, step.regs.sp) == ("machine", True, BASE + 0x7774, STACK + 0x3000)
+    assert step.regs.known == {number: number for number in range(18 + 1, 30)} | {18: 18}
+
+
+@pytest.mark.parametrize("called", [False, True])
+def test_a_context_record_gives_every_register(called: bool) -> None:
+    words = [0x200 + number for number in range(31)]
+    frame = struct.pack("<II", 0x400007 | called << 29, 0) + struct.pack("<31QQQ", *words, STACK + 0x500, BASE + 0x7774)
+    step = kernel_frame(b"\xea\xe4", 0x20, frame.ljust(0x390, b"\0"))
+    assert (step.frame, step.trap) == ("context", not called)
+    assert (step.regs.pc, step.regs.sp) == (BASE + 0x7774, STACK + 0x500)
+    assert step.regs.known == dict(enumerate(words))
+
+
+def test_a_frame_of_the_kernel_s_that_is_not_in_the_dump_is_an_error() -> None:
+    for code in (0xE8, 0xE9, 0xEA):
+        with pytest.raises(StopcodeError):
+            # Room that ends beside the stack, where nothing can be read.
+            kernel_frame(b"\xe0\x01\x00\x00" + bytes([code, 0xE4]), 0x20, b"")
+
+
+def test_a_frame_whose_layout_is_not_public_is_not_guessed_at() -> None:
+    with pytest.raises(UnsupportedError):
+        unwound(b"\xeb\xe4", 0x20)
 
 
 def test_packed_words_are_the_prologs_that_they_stand_for() -> None:
