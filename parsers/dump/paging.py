@@ -3,7 +3,8 @@
 Entries that are not valid are read as Windows reads them: a page in transition is still in memory and is given; a
 prototype entry is followed; the others say why nothing can be read. Sources: `volatilityfoundation/volatility:
 plugins/overlays/windows` (_MMPTE_*), `volatilityfoundation/volatility3: framework/layers/intel.py`,
-`ufrisk/MemProcFS: vmm/mm/mm_arm64.c`, the processor manuals.
+`ufrisk/MemProcFS: vmm/mm/mm_arm64.c` and `mm_win.c` (which reads entries of ARM64 that are not valid as those of x64,
+and page file numbers by build), the processor manuals.
 """
 
 from __future__ import annotations
@@ -24,10 +25,15 @@ _LARGE = 1 << 7
 _PROTOTYPE = 1 << 10
 _TRANSITION = 1 << 11
 _SWIZZLE = 1 << 4
-#: Builds before Windows 10 number page files in bits 4:1 of an entry, later ones in bits 15:12.
+#: Entries of builds before Windows 10 have no swizzle bit.
 _WINDOWS_10 = 10240
+#: Builds before Windows 10 1803 number page files in bits 4:1 of an entry, later ones in bits 15:12, and bit 2 tells
+#: there whether there is such a page at all (`ufrisk/MemProcFS: vmm/mm/mm_win.c`).
+_SOFTWARE_FORM_CHANGED = 17134
 #: Prototype entries whose address is this mean: the answer is in the process's tree of address ranges.
 _ASK_VAD = 0xFFFFFFFF0000
+#: Page numbers in entries of 64-bit Windows are 36 bits wide.
+_WINDOWS_FRAME = 0x0000FFFFFFFFF000
 
 
 class Mapping(NamedTuple):
@@ -78,6 +84,10 @@ class Paging:
             ReadError: not present, paged out, or a page table is not in the dump.
 
         """
+        return self._walk(address, 0)
+
+    def _walk(self, address: int, depth: int) -> PhysicalAddress:
+        """Translate; `depth` counts the prototype entries that led here."""
         raise NotImplementedError
 
     def _entry(self, table: int, index: int, width: int, address: int) -> int:
@@ -96,11 +106,36 @@ class Paging:
         """Return why an entry that is neither valid nor in transition nor a prototype gives nothing."""
         if entry == 0:
             return unreadable(address, NOT_PRESENT)
-        allocated = self._build < _WINDOWS_10 or entry & 0x4
-        if entry >> 32 == 0 or not allocated:
+        old = self._build < _SOFTWARE_FORM_CHANGED
+        if entry >> 32 == 0 or not (old or entry & 0x4):
             return unreadable(address, NOT_PRESENT, "demand zero")
-        number = entry >> 1 & 0xF if self._build < _WINDOWS_10 else entry >> 12 & 0xF
+        number = entry >> 1 & 0xF if old else entry >> 12 & 0xF
         return unreadable(address, PAGED_OUT, ("its page table, " if table else "") + f"page file {number}")
+
+    def _prototype(self, place: int, address: int, depth: int, frame_mask: int) -> int:
+        """Follow a prototype entry to the shared page's own entry, which lies in paged pool."""
+        if depth >= MAX_PROTOTYPE_DEPTH:
+            raise unreadable(address, NOT_PRESENT, "prototype entry without an address")
+        try:
+            shared = int.from_bytes(self._physical.read(self._walk(place, depth + 1), 8), "little")
+        except ReadError as error:
+            raise unreadable(address, NO_PAGE_TABLE, f"prototype entry: {error.message}") from error
+        if shared & _VALID:
+            return shared & frame_mask
+        if shared & _PROTOTYPE:
+            raise unreadable(address, NOT_PRESENT, "in a file on the disk")
+        if shared & _TRANSITION:
+            return self._transition(shared, frame_mask & _WINDOWS_FRAME)
+        raise self._software(shared, address, False)
+
+    def _prototype64(self, entry: int, address: int, depth: int, frame_mask: int) -> int:
+        """Follow a prototype entry of a 64-bit machine: bits 63:16 are the shared entry's address."""
+        place = entry >> 16
+        if place == _ASK_VAD:
+            raise unreadable(address, NOT_PRESENT, "prototype entry without an address")
+        if place >> 47:
+            place |= 0xFFFF000000000000
+        return self._prototype(place, address, depth, frame_mask)
 
 
 class X64Paging(Paging):
@@ -119,11 +154,7 @@ class X64Paging(Paging):
         self.levels = levels
         self._top = 12 + 9 * (levels - 1)
         # Windows' own page numbers are 36 bits wide with four levels; the bits above are its working-set data.
-        self._frame = 0x0000FFFFFFFFF000 if levels == 4 else 0x000FFFFFFFFFF000
-
-    def translate(self, address: VirtualAddress) -> PhysicalAddress:
-        """Return the physical address; raises ReadError."""
-        return self._walk(address, 0)
+        self._frame = _WINDOWS_FRAME if levels == 4 else 0x000FFFFFFFFFF000
 
     def _walk(self, address: int, depth: int) -> PhysicalAddress:
         sign = address >> (self._top + 8)
@@ -168,29 +199,10 @@ class X64Paging(Paging):
         if entry & _PROTOTYPE:
             if shift != 12:
                 raise unreadable(address, NOT_PRESENT, "prototype entry in a directory")
-            return self._prototype(entry, address, depth)
+            return self._prototype64(entry, address, depth, self._frame)
         if entry & _TRANSITION:
-            return self._transition(entry, 0x0000FFFFFFFFF000)
+            return self._transition(entry, _WINDOWS_FRAME)
         raise self._software(entry, address, shift != 12)
-
-    def _prototype(self, entry: int, address: int, depth: int) -> int:
-        """Follow a prototype entry: the shared page's own entry lies in paged pool."""
-        place = entry >> 16
-        if place == _ASK_VAD or depth >= MAX_PROTOTYPE_DEPTH:
-            raise unreadable(address, NOT_PRESENT, "prototype entry without an address")
-        if place >> 47:
-            place |= 0xFFFF000000000000
-        try:
-            shared = int.from_bytes(self._physical.read(self._walk(place, depth + 1), 8), "little")
-        except ReadError as error:
-            raise unreadable(address, NO_PAGE_TABLE, f"prototype entry: {error.message}") from error
-        if shared & _VALID:
-            return shared & self._frame
-        if shared & _PROTOTYPE:
-            raise unreadable(address, NOT_PRESENT, "in a file on the disk")
-        if shared & _TRANSITION:
-            return self._transition(shared, 0x0000FFFFFFFFF000)
-        raise self._software(shared, address, False)
 
 
 class X86PaePaging(Paging):
@@ -198,8 +210,7 @@ class X86PaePaging(Paging):
 
     _FRAME = 0x0000000FFFFFF000
 
-    def translate(self, address: VirtualAddress) -> PhysicalAddress:
-        """Return the physical address; raises ReadError."""
+    def _walk(self, address: int, depth: int) -> PhysicalAddress:
         if address >> 32:
             raise unreadable(address, NOT_PRESENT, "not a 32-bit address")
         table = self._directory & 0xFFFFFFE0
@@ -210,7 +221,10 @@ class X86PaePaging(Paging):
                     return PhysicalAddress((entry & self._FRAME & ~0x1FFFFF) | (address & 0x1FFFFF))
                 table = entry & self._FRAME
             elif entry & _PROTOTYPE:
-                raise unreadable(address, NOT_PRESENT, "prototype entry")
+                if shift != 12:
+                    raise unreadable(address, NOT_PRESENT, "prototype entry in a directory")
+                # The high half is the shared entry's address.
+                table = self._prototype(entry >> 32, address, depth, self._FRAME)
             elif entry & _TRANSITION and shift != 30:
                 table = self._transition(entry, self._FRAME)
             else:
@@ -221,8 +235,7 @@ class X86PaePaging(Paging):
 class X86Paging(Paging):
     """x86 without physical address extension: two levels, entries of 4 bytes."""
 
-    def translate(self, address: VirtualAddress) -> PhysicalAddress:
-        """Return the physical address; raises ReadError."""
+    def _walk(self, address: int, depth: int) -> PhysicalAddress:
         if address >> 32:
             raise unreadable(address, NOT_PRESENT, "not a 32-bit address")
         table = self._directory & 0xFFFFF000
@@ -248,13 +261,10 @@ class X86Paging(Paging):
 class Arm64Paging(Paging):
     """ARM64 with pages of 4 KiB and 48-bit addresses; one root serves both halves in Windows."""
 
-    _FRAME = 0x0000FFFFFFFFF000
-
-    def translate(self, address: VirtualAddress) -> PhysicalAddress:
-        """Return the physical address; raises ReadError."""
+    def _walk(self, address: int, depth: int) -> PhysicalAddress:
         if address >> 48 not in (0, 0xFFFF):
             raise unreadable(address, NOT_PRESENT, "not a canonical address")
-        table = self._directory & self._FRAME
+        table = self._directory & _WINDOWS_FRAME
         for shift in (39, 30, 21, 12):
             entry = self._entry(table, address >> shift & 0x1FF, 8, address)
             inside = (1 << shift) - 1
@@ -262,11 +272,15 @@ class Arm64Paging(Paging):
             if entry & _VALID:
                 if not is_table:
                     if shift in (21, 30):
-                        return PhysicalAddress((entry & self._FRAME & ~inside) | (address & inside))
+                        return PhysicalAddress((entry & _WINDOWS_FRAME & ~inside) | (address & inside))
                     raise unreadable(address, NOT_PRESENT, "reserved form of an entry")
-                table = entry & self._FRAME
-            elif shift == 12 and entry & (_PROTOTYPE | _TRANSITION) == _TRANSITION:
-                table = self._transition(entry, self._FRAME)
+                table = entry & _WINDOWS_FRAME
+            elif shift != 12:
+                raise unreadable(address, NOT_PRESENT)
+            elif entry & _PROTOTYPE:
+                table = self._prototype64(entry, address, depth, _WINDOWS_FRAME)
+            elif entry & _TRANSITION:
+                table = self._transition(entry, _WINDOWS_FRAME)
             else:
-                raise unreadable(address, NOT_PRESENT, "prototype entry" if entry & _PROTOTYPE else "")
+                raise self._software(entry, address, False)
         return PhysicalAddress(table | (address & 0xFFF))

@@ -62,9 +62,14 @@ def test_a_page_in_the_page_file_says_so(machine: Machine) -> None:
     with pytest.raises(ReadError, match=r"paged out \(page file 2\)") as caught:
         x64(machine).memory.read(VA + 0x10, 4)
     assert caught.value.address == VA  # pages are translated whole
-    machine.set_entry(VA, 0x1234 << 32 | 0x80 | 1 << 1)
-    with pytest.raises(ReadError, match=r"paged out \(page file 1\)"):
-        x64(machine, build=7601).memory.read(VA, 4)
+
+
+@pytest.mark.parametrize("build", [7601, 9600, 14393, 16299])
+@pytest.mark.parametrize("number", [0, 1])
+def test_before_build_17134_page_files_are_numbered_in_other_bits(machine: Machine, build: int, number: int) -> None:
+    machine.set_entry(VA, 0x1234 << 32 | 0x80 | number << 1)
+    with pytest.raises(ReadError, match=rf"paged out \(page file {number}\)"):
+        x64(machine, build=build).memory.read(VA, 4)
 
 
 def test_demand_zero_and_empty_entries_are_not_present(machine: Machine) -> None:
@@ -189,6 +194,32 @@ def test_arm64_pages_and_blocks() -> None:
         dump.memory.read(VA + 0x1000, 8)
 
 
+def test_arm64_pages_that_are_not_in_memory_say_why() -> None:
+    machine = server2019("arm64")
+    machine.set_entry(VA, 0x1234 << 32 | 2 << 12 | 0x84)
+    machine.set_entry(VA + 0x1000, 0x80)
+    machine.set_entry(VA + 0x2000, 0)
+    header = header64(6, cr3=machine.cr3, machine=0xAA64, build=22000)
+    memory = open_dump(BytesSource(bitmap_dump(header, machine.pages))).memory
+    for place, why in (
+        (0, r"paged out \(page file 2\)"),
+        (0x1000, r"not present \(demand zero\)"),
+        (0x2000, "not present$"),
+    ):
+        with pytest.raises(ReadError, match=why):
+            memory.read(VA + place, 4)
+
+
+def test_a_prototype_entry_of_arm64_is_followed_to_the_shared_page() -> None:
+    machine, shared = server2019("arm64"), 0xFFFF8A0012345678
+    machine.page(MARK)[:8] = b"the page"
+    machine.set_entry(VA, (shared & 0xFFFFFFFFFFFF) << 16 | 1 << 10)
+    header = header64(6, cr3=machine.cr3, machine=0xAA64, build=22000)
+    for entry in (MARK << 12 | 0x403, MARK << 12 | 1 << 11 | 0x90):
+        machine.put(shared, entry.to_bytes(8, "little"))
+        assert open_dump(BytesSource(bitmap_dump(header, machine.pages))).memory.read(VA, 8) == b"the page"
+
+
 KDBG32, LIST32, BASE32 = 0x82B4AC30, 0x82B6B810, 0x82A1A000
 
 
@@ -242,6 +273,48 @@ def test_x86_with_and_without_pae_whatever_the_header_says(kind: str, claimed: s
     with pytest.raises(ReadError, match="not present"):
         dump.memory.read(0x10000, 1)
     assert len(dump.context()) == 0x2CC
+
+
+def x86(machine: Machine, build: int = 7601) -> Dump:
+    pae = int(machine.kind == "pae")
+    header = header32(5, cr3=machine.cr3, pae=pae, kdbg=KDBG32, modules=LIST32, build=build)
+    return open_dump(BytesSource(bitmap_dump(header, machine.pages)))
+
+
+@pytest.mark.parametrize("kind", ["x86", "pae"])
+def test_x86_pages_in_transition_and_in_the_page_file(kind: str) -> None:
+    machine, high = windows7_x86(kind), 32 if kind == "pae" else 12
+    machine.set_entry(0x86000000, MARK << 12 | 1 << 11 | 0x80)
+    machine.set_entry(0x86001000, 0x1234 << high | 1 << 1 | 0x80)
+    machine.set_entry(0x86002000, 0x80)
+    machine.set_entry(0x86003000, 0)
+    memory = x86(machine).memory
+    assert memory.read(0x86000000, 8) == b"the page"
+    for va, why in (
+        (0x86001000, r"paged out \(page file 1\)"),
+        (0x86002000, r"not present \(demand zero\)"),
+        (0x86003000, "not present$"),
+    ):
+        with pytest.raises(ReadError, match=why):
+            memory.read(va, 4)
+
+
+def test_a_prototype_entry_of_pae_is_followed_and_one_without_pae_is_told() -> None:
+    machine, shared = windows7_x86("pae"), 0x8A012348
+    machine.set_entry(0x86000000, shared << 32 | 1 << 10)
+    for entry in (MARK << 12 | 0x63, MARK << 12 | 1 << 11 | 0x80):
+        machine.put(shared, entry.to_bytes(8, "little"))
+        assert x86(machine).memory.read(0x86000000, 8) == b"the page"
+    machine.put(shared, (0x55 << 32 | 0x82).to_bytes(8, "little"))
+    with pytest.raises(ReadError, match=r"paged out \(page file 1\)"):
+        x86(machine).memory.read(0x86000000, 8)
+    machine.set_entry(0x86000000, 0x86000000 << 32 | 1 << 10)
+    with pytest.raises(ReadError):
+        x86(machine).memory.read(0x86000000, 8)
+    plain = windows7_x86("x86")
+    plain.set_entry(0x86000000, 0x1234 << 12 | 1 << 10)
+    with pytest.raises(ReadError, match=r"not present \(prototype entry\)"):
+        x86(plain).memory.read(0x86000000, 8)
 
 
 @pytest.mark.parametrize("options", [{"machine": 0x200}, {"machine": 0x1234}, {"cr3": 0x4547415045474150}])
