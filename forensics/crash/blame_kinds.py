@@ -5,12 +5,12 @@ from __future__ import annotations
 from forensics.crash.case import CrashCase
 from forensics.crash.hardware import one_bit, storage_words, whea_record, whea_words
 from forensics.crash.instruction import is_function_start, judge_illegal
+from forensics.crash.live import live_because
 from forensics.crash.ntstatus import describe_status
 from forensics.facts import Culprit
-from parsers.dump.header import Attributes
 from parsers.dump.process import image_name, image_name_offset
 
-__all__ = ["by_hardware", "by_live_dump", "by_nature", "is_live"]
+__all__ = ["by_hardware", "by_live_dump", "by_nature"]
 
 _MANUAL = {
     0xE2: "a person stopped the machine from the keyboard or a debugger",
@@ -43,17 +43,10 @@ _PROCESS = {
 _ILLEGAL = 0xC000001D
 
 
-def is_live(case: CrashCase) -> bool:
-    """Tell whether the dump was taken of a machine that went on running."""
-    return case.evidence.dump.header.has_attribute(Attributes.LIVE_DUMP)
-
-
 def by_live_dump(case: CrashCase) -> Culprit | None:
     """Return the verdict of a live dump whose bug check names no object: what its stack shows is who took it."""
-    if not is_live(case):
-        return None
-    because = ["the dump's Attributes say that it is a live dump: the machine went on running"]
-    return case.verdict("manual", None, "medium", because)
+    because = live_because(case.evidence.dump.header)
+    return None if because is None else case.verdict("manual", None, "medium", [because])
 
 
 def _process_at(case: CrashCase, address: int) -> str | None:
@@ -77,7 +70,7 @@ def by_nature(case: CrashCase) -> Culprit | None:
             because.append(f"parameter 1, the time it was held, is {first} ms")
         case.against.append("what made a person do so (a hang, for one) is not in this bug check")
         return case.verdict("manual", None, "high", because)
-    if is_live(case):
+    if live_because(evidence.dump.header) is not None:
         case.against.append("it is a live dump: the machine went on running")
     if case.code in _BOOT:
         sure, text = _BOOT[case.code]

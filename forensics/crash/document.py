@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from forensics.crash.bugchecks import describe, masked
+from forensics.crash.bugchecks import describe
 from forensics.crash.case import CrashCase
 from forensics.crash.context import CrashContext
 from forensics.crash.entry import BugCheckCall
 from forensics.crash.evidence import Evidence
 from forensics.crash.fit import Fit
+from forensics.crash.live import live_because
 from forensics.crash.ntstatus import describe_status
 from forensics.crash.stack import Frame, StackWalker
 from forensics.crash.symbols import name_of
@@ -25,7 +26,6 @@ from forensics.facts import (
     filetime_to_iso,
     hex64,
 )
-from parsers.dump.header import Attributes
 from parsers.dump.modules import UnloadedDriver
 from parsers.dump.open import Dump
 from parsers.dump.secondary_names import secondary_name
@@ -39,8 +39,6 @@ __all__ = [
 #: Blobs of secondary data that the document lists (real dumps hold at most 42).
 _MAX_STREAMS = 128
 _TICKS = 10_000_000
-#: LIVE_SYSTEM_DUMP: no stop, only a dump of a running machine has this code (its page in windows-driver-docs).
-_LIVE_SYSTEM_DUMP = 0x161
 _PRODUCT = {1: "workstation", 2: "domain-controller", 3: "server"}
 
 
@@ -143,8 +141,7 @@ def take_times(crash: CrashDict, dump: Dump) -> None:
 
 def take_live(crash: CrashDict, dump: Dump) -> None:
     """Mark a crash as a live report where the dump itself says so: by Attributes, or by the code."""
-    header = dump.header
-    if header.has_attribute(Attributes.LIVE_DUMP) or masked(header.bug_check_code or 0) == _LIVE_SYSTEM_DUMP:
+    if live_because(dump.header) is not None:
         mark_live(crash)
 
 

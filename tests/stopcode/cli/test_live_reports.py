@@ -55,10 +55,35 @@ def test_a_live_report_that_accuses_a_driver_says_both(call: Stopcode, tmp_path:
     assert verdict["lines"][0].startswith("Culprit: vmstorfl.sys (high confidence): ")
 
 
-def test_the_code_of_a_live_dump_is_enough_where_the_header_was_never_filled(call: Stopcode, tmp_path: Path) -> None:
-    report = call("dump", "-o", "json", write(tmp_path / "task.dmp", 0x161)).document
-    assert report["facts"]["crashes"][0]["live"] is True
-    assert " with 0x161 LIVE_SYSTEM_DUMP and ran on." in report["verdict"]["sentence"]
+#: What Microsoft's pages call by another name than LIVEDUMP, and what is a stop or a live dump.
+ONLY_LIVE = {
+    0x117: "VIDEO_TDR_TIMEOUT_DETECTED",
+    0x161: "LIVE_SYSTEM_DUMP",
+    0x187: "VIDEO_DWMINIT_TIMEOUT_FALLBACK_BDD",
+}
+NAMED = {0x15E: "BUGCODE_NDIS_DRIVER_LIVE_DUMP", 0x165: "CLUSTER_CSV_STATUS_IO_TIMEOUT_LIVEDUMP",
+         0x193: "VIDEO_DXGKRNL_LIVEDUMP", 0x1A8: "VIDEO_DXGKRNL_BLACK_SCREEN_LIVEDUMP"}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", [*ONLY_LIVE, *NAMED, 0x141, 0x142])
+def test_the_code_of_a_live_dump_is_enough_where_the_header_was_never_filled(
+    call: Stopcode, tmp_path: Path, code: int
+) -> None:
+    report = call("dump", "-o", "json", write(tmp_path / "task.dmp", code)).document
+    [crash] = report["facts"]["crashes"]
+    assert crash["live"] is True
+    assert crash["culprit"]["kind"] == "manual"
+    name = {**ONLY_LIVE, **NAMED}.get(code, crash["bugcheck"]["name"])
+    assert f" with 0x{code:X} {name} and ran on." in report["verdict"]["sentence"]
+
+
+@pytest.mark.parametrize("code", [0x116, 0x144, 0xAB, 0x9E, 0x1C8])
+def test_codes_that_can_be_a_stop_are_one_where_nothing_else_speaks_for_a_live_dump(
+    call: Stopcode, tmp_path: Path, code: int
+) -> None:
+    report = call("dump", "-o", "json", write(tmp_path / "stop.dmp", code)).document
+    assert "live" not in report["facts"]["crashes"][0]
+    assert report["verdict"]["state"] == "crashed"
 
 
 def test_a_crash_with_other_attributes_is_still_a_crash(call: Stopcode, tmp_path: Path) -> None:
