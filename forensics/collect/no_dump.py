@@ -219,10 +219,10 @@ def _sizes(facts: Facts, pages: list[PageFile]) -> Iterator[_Reason]:
     memory = _known_memory(facts)
     if memory is None:
         told = "how much memory it had is not on the disk"
-    elif memory // _MIB + 257 <= size:
+    elif memory + 257 <= size:
         return
     else:
-        told = f"a dump on the disk says that it had {memory // _MIB:,} MiB"
+        told = f"a dump on the disk says that it had {memory:,} MiB"
     yield _Reason(
         "crashes.page-file-small",
         f"a complete dump needs a page file as large as the memory and 257 MiB; {largest.path} has {size:,} MiB, and "
@@ -233,12 +233,12 @@ def _sizes(facts: Facts, pages: list[PageFile]) -> Iterator[_Reason]:
 
 
 def _known_memory(facts: Facts) -> int | None:
-    """Return the installed memory as another dump's SMBIOS tells it."""
+    """Return the installed memory in MiB as another dump's SMBIOS tells it."""
     for crash in facts["crashes"]:
-        modules = crash.get("hardware", {}).get("memory")
-        sizes = [module.get("size") for module in modules] if isinstance(modules, list) else []
-        if sizes and all(isinstance(size, int) for size in sizes):
-            return sum(size for size in sizes if isinstance(size, int))
+        sizes = [module.get("size_mb") for module in crash.get("hardware", {}).get("memory", [])]
+        known = [size for size in sizes if isinstance(size, int)]
+        if known and len(known) == len(sizes):
+            return sum(known)
     return None
 
 

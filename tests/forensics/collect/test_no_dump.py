@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from forensics.collect import Machine, no_dump
 from forensics.collect.dump_places import find_places
+from forensics.crash.analyse import analyse
 from forensics.facts import Facts, Wants, empty_facts
+from parsers.bytesource import BytesSource
 from parsers.diagnostics import Diagnostics
 from parsers.errors import FormatError
 from tests.forensics.collect.test_crashes import dump, filetime
@@ -46,7 +50,7 @@ def said(
     diagnostics = Diagnostics()
     machine = Machine(FakeWindows(keys, files or {}, times or {}, others or ()), Wants(), diagnostics)  # type: ignore[arg-type]
     no_dump.explain_missing(machine, facts, find_places(machine, facts))
-    if reported is not None and not sections.get("crashes"):
+    if reported is not None and (not sections.get("crashes") or diagnostics.items):
         opening = next(item for item in diagnostics.items if item.code == "crashes.no-dump")
         assert f"{reported['code']} SYSTEM_THREAD_EXCEPTION_NOT_HANDLED" in opening.message
     return {item.code: item.message for item in diagnostics.items if item.code != "crashes.no-dump"}
@@ -110,6 +114,19 @@ def test_a_page_file_for_a_complete_dump_is_told_with_its_size_and_what_is_not_k
     told = said({**SOUND, "enabled": "complete"}, files={r"\pagefile.sys": bytes(2 << 20)})
     assert "has 2 MiB" in told["crashes.page-file-small"]
     assert "is not on the disk" in told["crashes.page-file-small"]
+
+
+@pytest.mark.realdata
+def test_the_memory_that_another_dump_tells_is_held_against_the_page_file(unpacked: Callable[[str], Path]) -> None:
+    # be_1 is of a machine with two modules of 8 GiB.
+    source = BytesSource(unpacked("dumps/be_1.dmp").read_bytes())
+    crash: dict[str, Any] = {**analyse(source, path=r"\Windows\Minidump\be_1.dmp", diagnostics=Diagnostics())}
+    complete = {**SOUND, "enabled": "complete"}
+    told = said(complete, files=PAGE, crashes=[crash])
+    assert "a dump on the disk says that it had 16,384 MiB" in told["crashes.page-file-small"]
+    for module in crash["hardware"]["memory"]:
+        module["size_mb"] = 1
+    assert said(complete, files={r"\pagefile.sys": bytes(259 << 20)}, crashes=[crash]) == {}
 
 
 def test_what_windows_noted_of_a_page_file_that_was_too_small_is_the_reason() -> None:
