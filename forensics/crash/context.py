@@ -18,6 +18,7 @@ from forensics.crash.context_search import contexts_on_stack, exception_pointers
 from forensics.crash.evidence import Evidence
 from forensics.crash.trap_frames import FoundTrapFrame, at_pointer, search
 from parsers.dump.context import Arm64Context, ExceptionRecord, X64Context, X86Context
+from parsers.dump.syndrome import Syndrome
 from parsers.errors import StopcodeError
 
 __all__ = ["HUNG_AT", "CrashContext", "bugcheck_context", "exception_record", "fault_context", "header_is_fault"]
@@ -49,8 +50,6 @@ _SEARCH_ANY: dict[int, int] = {0x7F: 0, 0xBE: 1, 0xFC: 1, 0x139: 0}
 #: Bug checks that another processor raised than the one that hung -> parameter with the KPRCB of that one.
 HUNG_AT: dict[int, int] = {0x101: 3, 0x102: 2}
 
-_X86_TRAP = {"edx": 0x3C, "ecx": 0x40, "eax": 0x44, "edi": 0x54, "esi": 0x58, "ebx": 0x5C, "ebp": 0x60}
-
 
 @dataclass(frozen=True, slots=True)
 class CrashContext:
@@ -69,6 +68,7 @@ class CrashContext:
         fault_address: the trap frame's; None when it holds none.
         file_offset: of the header's in the dump.
         by_looks: no parameter names the record or its place: only what it looks like speaks for it.
+        syndrome: ESR_EL1 of an ARM64 trap frame.
 
     """
 
@@ -84,6 +84,7 @@ class CrashContext:
     fault_address: int | None = None
     file_offset: int | None = field(default=None)
     by_looks: bool = False
+    syndrome: Syndrome | None = None
 
 
 def header_is_fault(code_raw: int) -> bool:
@@ -184,31 +185,10 @@ def exception_record(evidence: Evidence) -> tuple[int, ExceptionRecord] | None:
 
 def _from_trap_frame(found: FoundTrapFrame, where: str, *, by_looks: bool = False) -> CrashContext:
     frame = found.frame
-    # Rbx, Rdi and Rsi are saved on some paths only: what stands there may be stale, so they are left out.
-    names = ("rax", "rcx", "rdx", "rsp", "rbp", "r8", "r9", "r10", "r11")
-    registers = {name: value for name, value in frame.registers.items() if name in names}
-    registers["rsp"] = frame.rsp
     return CrashContext(
-        frame.rip, frame.rsp, registers, "trap-frame", found.address, where, True, found.checks, frame.e_flags,
-        frame.fault_address, by_looks=by_looks,
+        frame.ip, frame.sp, dict(frame.registers), "trap-frame", found.address, where, True, found.checks, frame.flags,
+        frame.fault_address, by_looks=by_looks, syndrome=frame.syndrome,
     )  # fmt: skip
-
-
-def _x86_trap_frame(evidence: Evidence, address: int, where: str) -> CrashContext | None:
-    """Read a KTRAP_FRAME of x86 (0x8C bytes); the mark 0xBADB0D00 validates it."""
-    data = evidence.bytes_at(address, 0x74) if address else None
-    if data is None:
-        return None
-
-    def u32(offset: int) -> int:
-        return int.from_bytes(data[offset : offset + 4], "little")
-
-    if u32(0x08) != 0xBADB0D00 and u32(0x6C) & 0xFFFF != 0x8:
-        return None
-    registers = {name: u32(offset) for name, offset in _X86_TRAP.items()}
-    # Kernel-mode frames end before HardwareEsp: the stack pointer was just behind.
-    registers["esp"] = address + 0x74
-    return CrashContext(u32(0x68), registers["esp"], registers, "trap-frame", address, where, True, flags=u32(0x70))
 
 
 def _by_context_parameter(evidence: Evidence) -> CrashContext | None:
@@ -252,24 +232,16 @@ def _by_trap_frame_parameter(evidence: Evidence) -> CrashContext | None:
         address = evidence.parameters[number - 1]
         if evidence.code == 0x7F and evidence.parameters[0] != 8:
             continue
-        where = f"trap frame at parameter {number}, {address:#x}"
-        if evidence.dump.machine == "x86":
-            found = _x86_trap_frame(evidence, address, where)
-            if found is not None:
-                return found
-            continue
-        if evidence.dump.machine != "x64":
-            continue
-        frame = at_pointer(evidence, address, ip=None, fault_address=None)
-        # 0xFC is the attempt to execute data: there Rip is the address that parameter 1 names.
-        if frame is not None and (evidence.is_code(frame.frame.rip) or frame.frame.rip == evidence.parameters[0]):
-            return _from_trap_frame(frame, where)
+        found = at_pointer(evidence, address, ip=None, fault_address=None)
+        # 0xFC is the attempt to execute data: there the instruction is at the address that parameter 1 names; 0x8E
+        # names the instruction in parameter 2.
+        named = evidence.parameters[1 if evidence.code == 0x8E else 0]
+        if found is not None and (evidence.is_code(found.frame.ip) or found.frame.ip == named):
+            return _from_trap_frame(found, f"trap frame at parameter {number}, {address:#x}")
     return None
 
 
 def _by_search(evidence: Evidence) -> CrashContext | None:
-    if evidence.dump.machine != "x64":
-        return None
     named = _SEARCH.get(evidence.code)
     call = None if header_is_fault(evidence.code_raw) else _header(evidence, is_fault=False)
     above = call.sp if call is not None else None

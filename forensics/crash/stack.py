@@ -17,6 +17,7 @@ is everything behind it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,6 +59,7 @@ class Frame:
         image: where the unwind data that led to this frame came from; None where none was used.
         regs: the frame's registers, for x64.
         interrupted: `ip` has not run: the innermost frame, or one that a trap interrupted.
+        trapped: the registers of an interrupted frame of ARM64, where a frame of the kernel's holds them.
 
     """
 
@@ -69,6 +71,12 @@ class Frame:
     image: Literal["dump", "disk", "folder"] | None = None
     regs: Registers | None = None
     interrupted: bool = False
+    trapped: Mapping[str, int] | None = None
+
+    @property
+    def registers(self) -> Mapping[str, int] | None:
+        """The frame's registers by the names of a CONTEXT, as far as they are known; None where none are kept."""
+        return self.regs.gprs if self.regs is not None else self.trapped
 
 
 def _weaker(one: Confidence, other: Confidence) -> Confidence:
