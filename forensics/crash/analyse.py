@@ -6,6 +6,7 @@ and the rest is still told.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from forensics.crash.blame import blame
@@ -158,6 +159,7 @@ def _judge(crash: CrashDict, evidence: Evidence, process: str | None) -> list[st
     if stuck is not None:
         case.stack_of = stuck.words
     crash["culprit"] = blame(case)
+    crash["gaps"] += case.gaps
     if fit is not None:
         crash["fit"] = fit_dict(fit)
     hardware = whea_record(evidence)
@@ -183,19 +185,18 @@ def _judge(crash: CrashDict, evidence: Evidence, process: str | None) -> list[st
 
 def _interrupted(frames: list[Frame]) -> list[Frame]:
     return [
-        frame for frame in frames[1:] if frame.interrupted and frame.confidence == "exact" and frame.regs is not None
+        frame
+        for frame in frames[1:]
+        if frame.interrupted and frame.confidence == "exact" and frame.registers is not None
     ]
 
 
 def _with_all_registers(fault: CrashContext, call_frames: list[Frame]) -> CrashContext:
     """Where exact unwinding reached the same trap frame, it knows the registers that the frame does not hold."""
     for frame in _interrupted(call_frames):
-        if frame.ip == fault.ip and frame.sp == fault.sp and frame.regs is not None:
-            return CrashContext(
-                fault.ip, fault.sp, {**frame.regs.gprs, **fault.registers}, fault.origin, fault.address, fault.where,
-                True, (*fault.checks, "unwinding from the bug check call leads to the same place"), fault.flags,
-                fault.fault_address,
-            )  # fmt: skip
+        if frame.ip == fault.ip and frame.sp == fault.sp and frame.registers is not None:
+            checks = (*fault.checks, "unwinding from the bug check call leads to the same place")
+            return replace(fault, registers={**frame.registers, **fault.registers}, checks=checks)
     return fault
 
 
@@ -208,9 +209,10 @@ def _fault_on_the_way(evidence: Evidence, call_frames: list[Frame]) -> CrashCont
     if evidence.code not in _FROM_TRAPS:
         return None
     for frame in _interrupted(call_frames):
-        if frame.regs is not None:
-            where = "machine frame that unwinding from the bug check call leads to"
-            return CrashContext(frame.ip, frame.sp, dict(frame.regs.gprs), "machine-frame", None, where, True)
+        if frame.registers is not None:
+            what = "trap frame" if evidence.dump.machine == "arm64" else "machine frame"
+            where = f"{what} that unwinding from the bug check call leads to"
+            return CrashContext(frame.ip, frame.sp, dict(frame.registers), "machine-frame", None, where, True)
     return None
 
 

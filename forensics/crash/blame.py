@@ -4,8 +4,8 @@
 flipped bit, an instruction that the processor should have executed, storage that failed, a fault that its instruction
 cannot have made); 3. an object that a parameter names, and after it a live dump as such; 4. the faulting instruction;
 5. the driver that raised the bug check itself; 6. the driver that the dying kernel wrote into the dump; 7. an address
-of code in a parameter; 8. the stacks that the watchdog for deferred calls took; 9. the frames of the
-stack by the policy of `policy.py`; 10. nothing: `unknown`.
+of code, an object of the I/O manager or a driver's name in a parameter; 8. the stacks that the watchdog for deferred
+calls took; 9. the frames of the stack by the policy of `policy.py`; 10. nothing: `unknown`.
 
 `high`: exact evidence for the driver (or the cause) itself. `medium`: exact evidence for a place, one step of
 interpretation away. `low`: a hint; no driver is ever named above it on a scanned stack. `none`: no driver must be
@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from forensics.crash.blame_fit import by_misfit
 from forensics.crash.blame_kinds import by_hardware, by_live_dump, by_nature
-from forensics.crash.blame_objects import by_object, by_parameter_address
+from forensics.crash.blame_objects import by_object
+from forensics.crash.blame_parameters import by_parameter
 from forensics.crash.blame_stack import by_caller, by_fault, by_kernels_word, by_stack
 from forensics.crash.case import CrashCase
 from forensics.crash.context import HUNG_AT
@@ -52,7 +53,7 @@ def blame(case: CrashCase) -> Culprit:
     if case.code in HUNG_AT and case.fault is None:
         words = "the processor that hung left no context in the dump; the stack is of the one that noticed"
         return case.verdict("unknown", None, "none", [words])
-    for step in (by_fault, by_caller, by_kernels_word, by_parameter_address, by_watchdog_profile, by_stack):
+    for step in (by_fault, by_caller, by_kernels_word, by_parameter, by_watchdog_profile, by_stack):
         found = step(case)
         if found is not None:
             return found

@@ -1,22 +1,30 @@
-"""Verdicts from what a parameter names: a device with its driver, a framework client, an address in a driver."""
+"""Verdicts of bug checks whose parameters name an object in a way of their own: power IRPs, the framework's clients."""
 
 from __future__ import annotations
 
-from forensics.crash.bugchecks import describe
+from forensics.crash.blame_parameters import driver_words
 from forensics.crash.case import CrashCase
-from forensics.crash.kmdf import client_of_globals, logged_driver
-from forensics.crash.objects import Device, device_stack_down, instance_path, power_irp_sent, read_device, read_irp
+from forensics.crash.kmdf import client_of_globals, client_table, logged_driver
+from forensics.crash.objects import (
+    Device,
+    device_stack_down,
+    instance_path,
+    power_irp_sent,
+    read_device,
+    read_irp,
+    read_name,
+)
 from forensics.crash.policy import blame_order, policy_of
 from forensics.facts import Culprit
 
-__all__ = ["by_object", "by_parameter_address"]
+__all__ = ["by_object"]
 
 #: 0x9F by parameter 1: which parameters are device objects.
 _POWER_DEVICES = {1: (2,), 2: (2, 3), 5: (2,), 0x500: (3, 4)}
 _IRP_MAJOR = {0x03: "read", 0x04: "write", 0x0E: "device control", 0x0F: "internal control", 0x16: "power", 0x1B: "PnP"}
 _POWER_MINOR = {0: "wait/wake", 1: "power sequence", 2: "set power", 3: "query power"}
-#: Words with which a parameter's meaning says that the value is an address of code.
-_CODE_WORDS = ("routine", "instruction", "caller", "callback", "function", "inside the responsible", "driver code")
+#: 0x10D, parameter 1: an interface that the framework or an extension of it does not have.
+_API_UNAVAILABLE = 0x10
 _DISPLAY = frozenset({0x116, 0x117, 0x119, 0x141, 0x142})
 
 
@@ -33,11 +41,6 @@ def by_object(case: CrashCase) -> Culprit | None:
     return None
 
 
-def _driver_words(device: Device) -> str:
-    name = device.driver or "a driver object without a readable name"
-    return f"{name}, loaded as {device.module.name}" if device.module is not None else name
-
-
 def _by_power(case: CrashCase) -> Culprit | None:
     evidence = case.evidence
     kind, pdo_address, triage, irp_address = evidence.parameters
@@ -45,30 +48,36 @@ def _by_power(case: CrashCase) -> Culprit | None:
         for number in _POWER_DEVICES.get(kind, ()):
             device = read_device(evidence, evidence.parameters[number - 1])
             if device is not None and device.module is not None:
-                words = f"parameter {number} is the device object {device.address:#x} of {_driver_words(device)}"
+                words = f"parameter {number} is the device object {device.address:#x} of {driver_words(device)}"
                 return case.verdict("driver", device.module, "medium", [words])
         return None
     because: list[str] = []
     chain: list[Device] = []
     irp = read_irp(evidence, irp_address)
+    if irp is None:
+        case.absent(4, "blocked IRP")
+    elif irp.device is None and 1 <= irp.current <= irp.stack_count:
+        case.gaps.append("the device in which the blocked IRP waits is not in the dump")
     if irp is not None and irp.device is not None:
         what = _IRP_MAJOR.get(irp.major or 0, f"major {irp.major:#x}")
         if irp.major == 0x16:
             what += f", {_POWER_MINOR.get(irp.minor or 0, 'other')}"
         because.append(
             f"the blocked IRP {irp_address:#x} (parameter 4; {what}) waits at location {irp.current} of "
-            f"{irp.stack_count} in device {irp.device.address:#x} of {_driver_words(irp.device)}"
+            f"{irp.stack_count} in device {irp.device.address:#x} of {driver_words(irp.device)}"
         )
         sent, now = power_irp_sent(evidence, triage, irp_address), evidence.dump.header.system_up_time
         if sent is not None and now is not None and 0 < sent <= now:
             because.append(f"it was sent {(now - sent) / 10_000_000:.1f} s before the crash (list at parameter 3)")
         chain = [irp.device, *device_stack_down(evidence, irp.device.address)]
     pdo = read_device(evidence, pdo_address)
-    if pdo is not None:
+    if pdo is None:
+        case.absent(2, "physical device object")
+    else:
         path = instance_path(evidence, pdo_address)
         named = f", instance {path}" if path else ""
         because.append(
-            f"the device below it all, {pdo_address:#x} (parameter 2), belongs to {_driver_words(pdo)}{named}"
+            f"the device below it all, {pdo_address:#x} (parameter 2), belongs to {driver_words(pdo)}{named}"
         )
         if not any(device.address == pdo.address for device in chain):
             chain.append(pdo)
@@ -100,10 +109,21 @@ def _by_power(case: CrashCase) -> Culprit | None:
 
 def _by_framework_client(case: CrashCase) -> Culprit | None:
     address = case.evidence.parameters[3]
-    if case.evidence.parameters[0] == 0x10 or not address:
+    if case.evidence.parameters[0] == _API_UNAVAILABLE:
+        return _by_missing_interface(case)
+    if not address:
         return None
     name = client_of_globals(case.evidence, address)
     if name is None:
+        table = client_table(case.evidence)
+        if table is None:
+            case.gaps.append(
+                "the framework's table of its clients is not in the dump: parameter 4 alone does not name the driver"
+            )
+        elif table == "cut":
+            case.gaps.append(
+                "the framework's table of its clients is only in part in the dump: parameter 4 is not in it"
+            )
         return _by_framework_log(case)
     module = case.evidence.modules.named(f"{name}.sys") or case.evidence.modules.named(name)
     because = [
@@ -114,6 +134,22 @@ def _by_framework_client(case: CrashCase) -> Culprit | None:
         return case.verdict("driver", f"{name}.sys", "medium", because)
     case.others.append(f"Wdf01000.sys: {policy_of('Wdf01000.sys').reason}")
     return case.verdict("driver", module, "high", because)
+
+
+def _by_missing_interface(case: CrashCase) -> Culprit | None:
+    """WDF_API_UNAVAILABLE: parameter 2 points to the client's name, parameter 3 to the extension's that it lacks."""
+    name = read_name(case.evidence, case.evidence.parameters[1])
+    if not name:
+        case.absent(2, "client's name")
+        return None
+    wanted = read_name(case.evidence, case.evidence.parameters[2])
+    module = case.evidence.modules.named(f"{name}.sys") or case.evidence.modules.named(name)
+    because = [
+        f"parameter 2 names the framework's client {name}, which called an interface that is not there"
+        + (f" (of {wanted}, parameter 3)" if wanted else "")
+    ]
+    case.against.append("an older framework or extension on this machine than the driver was built for does the same")
+    return case.verdict("driver", module or f"{name}.sys", "medium", because)
 
 
 def _by_framework_log(case: CrashCase) -> Culprit | None:
@@ -138,29 +174,3 @@ def _by_address(case: CrashCase, number: int, sure: str, words: str) -> Culprit 
         case.others.append(f"{case.label(address)} (parameter {number}): {policy_of(module.name).reason}")
         return None
     return case.verdict("driver", module, "high" if sure == "high" else "medium", because)
-
-
-def by_parameter_address(case: CrashCase) -> Culprit | None:
-    """Return the verdict when a parameter that is documented as an address of code lies in a driver."""
-    evidence = case.evidence
-    info = describe(case.code, evidence.parameters)
-    for parameter in info.parameters:
-        value = evidence.parameters[parameter.number - 1]
-        if not any(word in parameter.meaning.lower() for word in _CODE_WORDS):
-            continue
-        module = evidence.modules.at(value)
-        if module is None:
-            driver = evidence.modules.unloaded_at(value)
-            if driver is not None:
-                because = [
-                    f"parameter {parameter.number} ({parameter.meaning}) = {value:#x} lies in the former range "
-                    f"{driver.start:#x}..{driver.end:#x} of {driver.name}, which was unloaded: something still "
-                    "called it"
-                ]
-                return case.verdict("driver", driver.name, "high", because)
-            continue
-        if blame_order(policy_of(module.name).kind) <= 1:
-            because = [f"parameter {parameter.number} ({parameter.meaning}) is {case.label(value)}"]
-            return case.verdict("driver", module, "medium", because)
-        case.others.append(f"{case.label(value)} (parameter {parameter.number}): {policy_of(module.name).reason}")
-    return None

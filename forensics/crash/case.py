@@ -43,6 +43,7 @@ class CrashCase:
         others: what else was looked at, and why it was passed over.
         stack_of: whose stack `frames` are, in words; "" where they are of the fault or of the bug check call.
         flipped_bits: single wrong bits that were found, as (bit, where).
+        gaps: sentences: what a parameter names and the dump does not hold.
 
     """
 
@@ -58,6 +59,7 @@ class CrashCase:
     others: list[str] = field(default_factory=list)
     stack_of: str = ""
     flipped_bits: list[tuple[int, str]] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
 
     @property
     def code(self) -> int:
@@ -76,6 +78,12 @@ class CrashCase:
     def label(self, address: int) -> str:
         """Write an address as module+offset."""
         return self.evidence.modules.label(address)
+
+    def absent(self, number: int, what: str) -> None:
+        """Say that what a parameter points to cannot be read, when that is so because the dump does not hold it."""
+        address = self.evidence.parameters[number - 1]
+        if address >> (8 * self.evidence.dump.pointer_size - 1) and self.evidence.bytes_at(address, 2) is None:
+            self.gaps.append(f"the {what} that parameter {number} names ({address:#x}) is not in the dump")
 
     def verdict(self, kind: Kind, module: LoadedModule | str | None, sure: Sure, because: list[str]) -> Culprit:
         """Make the verdict; doubts that hold for every verdict of its kind are added."""

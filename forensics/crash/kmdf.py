@@ -7,11 +7,13 @@ Source: `microsoft/Windows-Driver-Frameworks: src/framework/shared/inc/private/c
 from __future__ import annotations
 
 import struct
+from typing import Literal
 
 from forensics.crash.evidence import Evidence
+from parsers.dump.secondary import SecondaryBlob
 from parsers.errors import ReadError
 
-__all__ = ["client_of_globals", "logged_driver"]
+__all__ = ["client_of_globals", "client_table", "logged_driver"]
 
 _TAG = "f87e4a4c-c5a1-4d2f-bff0-d5de63a5e4c3"
 _LOG_TAG = "54c84888-01d1-4c1e-bed6-282c98241303"
@@ -38,6 +40,21 @@ def logged_driver(evidence: Evidence) -> str | None:
     return None
 
 
+def client_table(evidence: Evidence) -> Literal["whole", "cut"] | None:
+    """Tell whether the dump holds the framework's table of its clients, wholly or in part; None when not at all."""
+    for blob in evidence.dump.secondary():
+        if blob.tag == _TAG:
+            return "whole" if len(_table(evidence, blob)) == min(blob.size, _MAX_ENTRIES * _ENTRY.size) else "cut"
+    return None
+
+
+def _table(evidence: Evidence, blob: SecondaryBlob) -> bytes:
+    try:
+        return evidence.dump.source.read_at(blob.offset, min(blob.size, _MAX_ENTRIES * _ENTRY.size))
+    except ReadError:
+        return b""
+
+
 def client_of_globals(evidence: Evidence, address: int) -> str | None:
     """Return the name under which the client with this FX_DRIVER_GLOBALS registered; None when it is not listed."""
     if evidence.dump.pointer_size != 8 or not address:
@@ -45,10 +62,7 @@ def client_of_globals(evidence: Evidence, address: int) -> str | None:
     for blob in evidence.dump.secondary():
         if blob.tag != _TAG:
             continue
-        try:
-            data = evidence.dump.source.read_at(blob.offset, min(blob.size, _MAX_ENTRIES * _ENTRY.size))
-        except ReadError:
-            return None
+        data = _table(evidence, blob)
         for globals_, _major, _minor, _build, name in _ENTRY.iter_unpack(
             data[: len(data) // _ENTRY.size * _ENTRY.size]
         ):

@@ -6,19 +6,25 @@ to 11 (`volatilityfoundation/volatility: plugins/overlays/windows`; used on a re
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from forensics.crash.evidence import Evidence
 from parsers.dump.modules import LoadedModule, read_unicode_string
 from parsers.errors import ReadError
 
-__all__ = ["Device", "PendingIrp", "device_stack_down", "instance_path", "power_irp_sent", "read_device", "read_irp"]
+__all__ = [
+    "Device", "PendingIrp", "device_stack_down", "instance_path", "power_irp_sent", "read_device", "read_driver",
+    "read_irp", "read_name",
+]  # fmt: skip
 
 _DEVICE_TYPE = 3
 _DRIVER_TYPE = 4
 _IRP_TYPE = 6
 #: Devices in one stack; real ones have fewer than ten.
 _MAX_STACK = 32
+#: Characters of a name that a parameter points to.
+_MAX_NAME = 260
 #: Power IRPs on the way; the list of a real dump had 15.
 _MAX_POWER_IRPS = 256
 
@@ -45,7 +51,7 @@ class PendingIrp:
 
     Attributes:
         address: of the IRP.
-        current: CurrentLocation, 1 = the lowest; above `stack_count`: not sent, or completed.
+        current: CurrentLocation, 1 = the lowest; above `stack_count`: not sent, or completed; 0: all used up.
         stack_count: StackCount.
         major: MajorFunction of the current location, None when it has none.
         minor: MinorFunction.
@@ -65,24 +71,50 @@ def read_device(evidence: Evidence, address: int) -> Device | None:
     """Read a DEVICE_OBJECT; None when there is none at the address."""
     if evidence.dump.machine != "x64" or not address:
         return None
+    try:
+        if evidence.memory.u16(address) != _DEVICE_TYPE:
+            return None
+        driver = read_driver(evidence, evidence.memory.u64(address + 0x08))
+    except ReadError:
+        return None
+    return None if driver is None else Device(address, driver.driver, driver.module)
+
+
+def read_driver(evidence: Evidence, address: int) -> Device | None:
+    """Read a DRIVER_OBJECT, as a device of which only the driver is known; None when there is none at the address."""
+    if evidence.dump.machine != "x64" or not address:
+        return None
     memory = evidence.memory
     try:
-        if memory.u16(address) != _DEVICE_TYPE:
-            return None
-        driver = memory.u64(address + 0x08)
-        if memory.u16(driver) != _DRIVER_TYPE:
+        if memory.u16(address) != _DRIVER_TYPE:
             return None
     except ReadError:
         return None
-    module = None
-    start = evidence.word(driver + 0x18)
-    if start:
-        module = evidence.modules.at(start)
+    start = evidence.word(address + 0x18)
     try:
-        name = read_unicode_string(memory, memory.u64(driver + 0x40), memory.u16(driver + 0x38))
+        name = read_unicode_string(memory, memory.u64(address + 0x40), memory.u16(address + 0x38))
     except ReadError:
         name = ""
-    return Device(address, name, module)
+    return Device(address, name, evidence.modules.at(start) if start else None)
+
+
+def read_name(evidence: Evidence, address: int) -> str:
+    """Return the text at an address: a UNICODE_STRING's, else UTF-16, else ASCII up to its zero; "" when it is none.
+
+    Bug checks point to names in each of these forms, and their pages do not say in which.
+    """
+    size = evidence.dump.pointer_size
+    head = evidence.bytes_at(address, 2 * size) if address else None
+    texts = []
+    if head is not None:
+        length, room = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
+        if 0 < length <= room and length % 2 == 0:
+            with suppress(ReadError):
+                texts.append(read_unicode_string(evidence.memory, int.from_bytes(head[size:], "little"), length))
+    raw = evidence.attempt(evidence.memory.read_available, address, 4 * _MAX_NAME) or b""
+    texts.append(raw[: len(raw) & -2].decode("utf-16-le", "replace").partition("\0")[0])
+    texts.append(raw.partition(b"\0")[0].decode("latin-1"))
+    return next((text for text in texts if 1 < len(text) <= _MAX_NAME and text.isascii() and text.isprintable()), "")
 
 
 def device_stack_down(evidence: Evidence, address: int) -> list[Device]:
@@ -117,16 +149,16 @@ def instance_path(evidence: Evidence, address: int) -> str:
 
 
 def read_irp(evidence: Evidence, address: int) -> PendingIrp | None:
-    """Read an IRP; None when there is none at the address."""
+    """Read an IRP; None when there is none at the address. Where every location is used up, the lowest one is told."""
     if evidence.dump.machine != "x64" or not address:
         return None
     head = evidence.bytes_at(address, 0xD0)
     if head is None or int.from_bytes(head[:2], "little") != _IRP_TYPE:
         return None
     count, current = head[0x42], head[0x43]
-    if not 1 <= current <= count:
+    if not 0 <= current <= count:
         return PendingIrp(address, current, count, None, None, None)
-    location = evidence.bytes_at(address + 0xD0 + (current - 1) * 0x48, 0x48)
+    location = evidence.bytes_at(address + 0xD0 + max(current - 1, 0) * 0x48, 0x48)
     if location is None:
         return PendingIrp(address, current, count, None, None, None)
     device = read_device(evidence, int.from_bytes(location[0x28:0x30], "little"))

@@ -48,6 +48,9 @@ def stuck_thread(evidence: Evidence, words: ReturnAddresses) -> StuckThread | No
     elif evidence.code == 0x10D and kind == 1:
         address = evidence.word(second + _WDF_THREAD) or 0 if second else 0
         told = "the thread whose power callback did not come back (from parameter 2)"
+    elif evidence.code == 0xEA and kind != evidence.dump.thread_address:
+        # The one that stopped the machine runs: what its KernelStack points to is of an earlier switch.
+        address, told = kind, "the thread that is stuck in a driver (parameter 1)"
     else:
         return None
     kdbg = evidence.dump.kdbg

@@ -17,6 +17,7 @@ from tests.parsers.dump.builder import (
     PROCESS,
     RSP,
     STACK_TOP,
+    THREAD,
     Machine,
     context_x64,
     secondary,
@@ -25,8 +26,8 @@ from tests.parsers.dump.builder import (
 )
 
 __all__ = [
-    "DRIVER_BASE", "MODULES", "NT", "PRCB", "PROCESS", "RSP", "STACK_TOP", "Machine", "context_x64", "crash_of",
-    "device", "irp", "secondary", "server2019", "trap_frame", "write_x64",
+    "DRIVER_BASE", "MODULES", "NT", "PRCB", "PROCESS", "RSP", "STACK_TOP", "THREAD", "Machine", "context_x64",
+    "crash_of", "device", "irp", "secondary", "server2019", "trap_frame", "waiting_thread", "write_x64",
 ]  # fmt: skip
 
 #: Where tests put objects: pool of the machine, mapped as it is written.
@@ -90,3 +91,17 @@ def irp(machine: Machine, address: int, holder: int, *, current: int = 2, count:
     body[at], body[at + 1], body[at + 3] = major, 2, 1
     struct.pack_into("<Q", body, at + 0x28, holder)
     machine.put(address, bytes(body))
+
+
+def waiting_thread(machine: Machine, thread: int, stack: int, place: int) -> None:
+    """A thread that waits, by a switch frame: the kernel called from a driver."""
+    machine.put(thread + 0x58, struct.pack("<Q", stack))
+    machine.put(stack, struct.pack("<8Q", *range(6), 0x1234, NT + 0x5005))
+    machine.put(stack + 0x40, bytes(0x100))
+    machine.put(stack + 0x40 + 0x28, struct.pack("<Q", place))
+    # call; add rsp, 28h; ret: the kernel's function and the driver's, with unwind data of the kernel's.
+    machine.put(NT + 0x5000, bytes.fromhex("e800000000") + bytes.fromhex("4883c428c3"))
+    machine.put(place - 5, bytes.fromhex("e800000000") + bytes.fromhex("4883c428c3"))
+    machine.put(0xFFFFC08BDC0011F0 + 0x10, struct.pack("<QI", NT + 0x2000, 12))
+    machine.put(NT + 0x2000, struct.pack("<III", 0x5000, 0x500A, 0x3000))
+    machine.put(NT + 0x3000, bytes.fromhex("0104010004420000"))

@@ -15,7 +15,6 @@ from tests.forensics.crash.machines import (
     RSP,
     STACK_TOP,
     WDF_BASE,
-    Machine,
     context_x64,
     crash_of,
     device,
@@ -23,6 +22,7 @@ from tests.forensics.crash.machines import (
     secondary,
     server2019,
     trap_frame,
+    waiting_thread,
 )
 from tests.parsers.dump.test_whea import record
 
@@ -319,20 +319,6 @@ def test_an_execution_of_data_takes_the_trap_frame_of_parameter_3() -> None:
     crash = crash_of(machine, 0xFC, (POOL + 0x100, 0x8000000012345963, RSP + 0x40, 2))
     assert crash["context"]["ip"] == f"{POOL + 0x100:#x}"
     assert crash["stack"][1]["module"] == "vmstorfl.sys"
-
-
-def waiting_thread(machine: Machine, thread: int, stack: int, place: int) -> None:
-    """A thread that waits, by a switch frame: the kernel called from a driver."""
-    machine.put(thread + 0x58, struct.pack("<Q", stack))
-    machine.put(stack, struct.pack("<8Q", *range(6), 0x1234, NT + 0x5005))
-    machine.put(stack + 0x40, bytes(0x100))
-    machine.put(stack + 0x40 + 0x28, struct.pack("<Q", place))
-    # call; add rsp, 28h; ret: the kernel's function and the driver's, with unwind data of the kernel's.
-    machine.put(NT + 0x5000, bytes.fromhex("e800000000") + bytes.fromhex("4883c428c3"))
-    machine.put(place - 5, bytes.fromhex("e800000000") + bytes.fromhex("4883c428c3"))
-    machine.put(0xFFFFC08BDC0011F0 + 0x10, struct.pack("<QI", NT + 0x2000, 12))
-    machine.put(NT + 0x2000, struct.pack("<III", 0x5000, 0x500A, 0x3000))
-    machine.put(NT + 0x3000, bytes.fromhex("0104010004420000"))
 
 
 def test_the_thread_that_holds_the_lock_of_pnp_is_unwound() -> None:
