@@ -32,6 +32,7 @@ __all__ = [
     "Culprit",
     "DriverFact",
     "DumpDict",
+    "DynamicDict",
     "EncryptionDict",
     "EventFact",
     "Facts",
@@ -326,6 +327,18 @@ class EncryptionDict(TypedDict):
     opened_with: NotRequired[str]
 
 
+class DynamicDict(TypedDict):
+    """A volume of a dynamic disk (LDM): its name in the disk group, how it lies on which of the group's disks.
+
+    `drive` is the drive letter that it had when the group's database was written last.
+    """
+
+    name: str
+    kind: Literal["simple", "spanned", "striped", "mirrored", "raid5", "unknown"]
+    disks: list[str]
+    drive: NotRequired[str]
+
+
 class VolumeFact(TypedDict, total=False):
     """/volumes: one volume of the image. `role` is what stopcode takes it for.
 
@@ -340,6 +353,7 @@ class VolumeFact(TypedDict, total=False):
     label: str
     serial: str
     role: Literal["windows", "system", "other"]
+    dynamic: DynamicDict
     encryption: EncryptionDict
     journal: Literal["clean", "replayed", "not replayed", "unreadable"]
 

@@ -67,6 +67,8 @@ __all__ = [
     "MAX_KDBG_SEARCH",
     "MAX_KEYS",
     "MAX_LAYOUT_FOLDERS",
+    "MAX_LDM_DATABASE",
+    "MAX_LDM_PARTS",
     "MAX_LOADED_MODULES",
     "MAX_MEMORY_RUNS",
     "MAX_NTFS_EXTENSIONS",
@@ -342,6 +344,10 @@ MAX_BITLOCKER_MAP = 16 << 20
 MAX_BITLOCKER_TRIES = 16
 #: Recovery passwords in one file.
 MAX_KEYS = 10_000
+#: Bytes of a dynamic disk's database; Windows makes 1 MiB.
+MAX_LDM_DATABASE = 8 << 20
+#: Parts of one dynamic volume that are put together; Disk Management makes one for each time that it is extended.
+MAX_LDM_PARTS = 1024
 
 
 def require(data: bytes, length: int, *, format: str, offset: int) -> bytes:

@@ -43,7 +43,7 @@ __all__ = ["Image", "open_image"]
 
 _UNREAD = {
     "ReFS": "ReFS, which is not read yet",
-    "LDM": "a dynamic disk (LDM), which is not read yet",
+    "LDM": "a dynamic disk (LDM) whose database cannot be read",
     "Storage Spaces": "Storage Spaces, which are not read",
 }
 
@@ -210,7 +210,8 @@ def _no_windows(path: str, table: PartitionTable | None, volumes: list[Volume]) 
         )
     for kind, reason in _UNREAD.items():
         if kind in kinds:
-            return UnsupportedError(f"no Windows found; a volume is on {reason}", hint=f"found: {told}")
+            told_of = next((volume.problem for volume in volumes if volume.kind == kind and volume.problem), "")
+            return UnsupportedError(f"no Windows found; {told_of or f'a volume is on {reason}'}", hint=f"found: {told}")
     broken = next((volume for volume in volumes if volume.problem), None)
     if broken is not None:
         return NoWindowsError(

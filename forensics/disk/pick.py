@@ -79,5 +79,7 @@ def identity_of(table: PartitionTable | None, volume: Volume) -> bytes:
     if table is None or volume.partition is None:
         return b""
     if table.scheme == "gpt":
+        if volume.dynamic is not None:
+            return b""  # it has the volume's own identifier, in an order of bytes that is not documented
         return b"DMIO:ID:" + volume.partition.guid
     return table.signature.to_bytes(4, "little") + volume.offset.to_bytes(8, "little")

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from forensics.disk.cache import CachedSource
+from forensics.disk.dynamic import dynamic_places
 from forensics.disk.filesystems import FileSystem, identify
 from forensics.disk.journal import with_journal
 from forensics.disk.keys import VolumeKeys
-from forensics.facts import EncryptionDict, VolumeFact
+from forensics.facts import DynamicDict, EncryptionDict, VolumeFact
 from parsers.bytesource import ByteSource, WindowSource
 from parsers.diagnostics import Diagnostics
+from parsers.disk.ldm import LDM_TYPES
 from parsers.disk.partitions import GPT_TYPES, Partition, PartitionTable, read_partitions
+from parsers.disk.reading import ZeroSource
 from parsers.errors import LockedVolumeError, StopcodeError
 from parsers.ntfs import BootSector, NtfsVolume
 from parsers.ntfs.journal import State
@@ -20,11 +23,10 @@ from parsers.ntfs.journal import State
 __all__ = ["Volume", "describe_table", "find_volumes"]
 
 _HEAD: Final = 2048
+_UNKNOWN: Final = FileSystem("unknown")
 #: Partitions that hold no file system, by their type: what they are called.
 _OTHER_KINDS: Final = {
-    "42": "LDM",
-    "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3": "LDM",
-    "af9b60a0-1431-4f62-bc68-3311714a69ad": "LDM",
+    **dict.fromkeys(LDM_TYPES, "LDM"),
     "e75caf8f-f680-4cee-afa3-b001e56efc2d": "Storage Spaces",
     "e3c9e316-0b5c-4db8-817d-f92df00215ae": "reserved",
 }
@@ -40,7 +42,7 @@ class Volume:
     Attributes:
         index: its place among the volumes, from 0.
         offset, size: bytes on the disk; the size is what the table says, also where the image ends before.
-        partition: its partition; None for a file system without a table.
+        partition: its partition; None for a file system without a table, and for a dynamic volume that has none.
         file_system: what its first bytes tell.
         source: its bytes.
         ntfs: the opened file system, where it is an NTFS that can be read.
@@ -49,6 +51,7 @@ class Volume:
         journal: state of its journal; None where it has none that is read.
         encryption: how it is encrypted; None where it is not. The source of an opened volume is decrypted.
         hint: what to do about the problem.
+        dynamic: what the database of a dynamic disk says of it; None on other disks.
 
     """
 
@@ -65,6 +68,7 @@ class Volume:
     journal: State | None = None
     encryption: EncryptionDict | None = None
     hint: str = ""
+    dynamic: DynamicDict | None = None
 
     @property
     def kind(self) -> str:
@@ -75,7 +79,7 @@ class Volume:
     def boots(self) -> str | None:
         """Which firmware starts from it: "uefi", "bios"; "" where no table tells; None for neither."""
         if self.partition is None:
-            return ""
+            return "" if self.dynamic is None else None
         if self.partition.type in (_EFI_SYSTEM, "ef"):
             return "uefi"
         return "bios" if self.partition.active else None
@@ -92,6 +96,8 @@ class Volume:
             made["label"] = self.label
         if self.file_system.serial:
             made["serial"] = self.file_system.serial
+        if self.dynamic is not None:
+            made["dynamic"] = self.dynamic
         if self.encryption is not None:
             made["encryption"] = self.encryption
         if self.journal is not None:
@@ -122,63 +128,73 @@ def find_volumes(
     """
     bare = identify(disk.read_at(0, _HEAD))
     if bare.name != "unknown":
-        return None, [_volume(0, disk, 0, disk.size, None, diagnostics, keys)]
+        return None, [_opened(Volume(0, 0, disk.size, None, bare, WindowSource(disk, 0, disk.size)), diagnostics, keys)]
     table = read_partitions(disk, sector_size)
     if table is None:
         return None, []
     for problem in table.problems:
         diagnostics.warning("disk.partition-table", f"The partition table is damaged: {problem}")
-    volumes = []
-    for index, partition in enumerate(table.partitions):
-        end = partition.offset + partition.size
-        if end > disk.size:
-            diagnostics.warning(
-                "disk.volume-cut",
-                f"The partition at {partition.offset:#x} ends at {end:#x}, behind the disk's end ({disk.size:#x}): "
-                "what lies there cannot be read",
-                hint="the image was cut short; copy it again",
-            )
-        volumes.append(_volume(index, disk, partition.offset, partition.size, partition, diagnostics, keys))
+    dynamic = dynamic_places(disk, table, diagnostics)
+    volumes: list[Volume] = []
+    for partition in table.partitions:
+        if dynamic is not None and partition.type in LDM_TYPES:
+            continue
+        _tell_cut(disk, partition.offset, partition.offset + partition.size, diagnostics)
+        source = WindowSource(disk, partition.offset, partition.size)
+        volume = Volume(len(volumes), partition.offset, partition.size, partition, _UNKNOWN, source)
+        volumes.append(_opened(volume, diagnostics, keys))
+    # Where Windows starts, the table keeps a partition of the same place.
+    beneath = {item.offset: item for item in table.partitions if item.type in LDM_TYPES}
+    for place in dynamic or ():
+        _tell_cut(disk, place.offset, place.end, diagnostics)
+        volume = Volume(
+            len(volumes), place.offset, place.size, beneath.get(place.offset), FileSystem("LDM"),
+            place.source or ZeroSource(0), problem=place.problem, dynamic=place.fact,
+        )  # fmt: skip
+        volumes.append(volume if place.source is None else _opened(volume, diagnostics, keys))
     return table, volumes
 
 
-def _volume(
-    index: int,
-    disk: ByteSource,
-    offset: int,
-    size: int,
-    partition: Partition | None,
-    diagnostics: Diagnostics,
-    keys: VolumeKeys | None,
-) -> Volume:
-    source = WindowSource(disk, offset, size)
-    problem = ""
+def _tell_cut(disk: ByteSource, offset: int, end: int, diagnostics: Diagnostics) -> None:
+    if end > disk.size:
+        diagnostics.warning(
+            "disk.volume-cut",
+            f"The partition at {offset:#x} ends at {end:#x}, behind the disk's end ({disk.size:#x}): "
+            "what lies there cannot be read",
+            hint="the image was cut short; copy it again",
+        )
+
+
+def _opened(volume: Volume, diagnostics: Diagnostics, keys: VolumeKeys | None) -> Volume:
+    """Find out what a volume is, and open it."""
+    source, size = volume.source, volume.size
     try:
         found = identify(source.read_at(0, _HEAD))
     except StopcodeError as error:
-        found, problem = FileSystem("unknown"), error.message
-    kind = partition.type if partition is not None else ""
-    if found.name == "unknown" and kind in _OTHER_KINDS:
+        found, volume.problem = _UNKNOWN, error.message
+    kind = volume.partition.type if volume.partition is not None else ""
+    if found.name == "unknown" and kind in _OTHER_KINDS and volume.dynamic is None:
         found = FileSystem(_OTHER_KINDS[kind])
     boot = None
-    if found.name == "unknown" and kind in _WINDOWS_TYPES and not problem:
+    if found.name == "unknown" and (kind in _WINDOWS_TYPES or volume.dynamic) and not volume.problem:
         boot = _copied_boot_sector(source, size)
         if boot is not None:
             found = FileSystem("NTFS", f"{boot.serial:#x}")
             diagnostics.warning(
                 "ntfs.boot-sector",
-                f"The first sector of the volume at {offset:#x} is damaged; its copy at the volume's end was taken",
+                f"The first sector of the volume at {volume.offset:#x} is damaged; its copy at the volume's end was "
+                "taken",
                 hint="Windows cannot boot from it before the sector is restored",
             )
-    volume = Volume(index, offset, size, partition, found, source, problem=problem, label=found.label)
+    volume.file_system, volume.label = found, found.label
     if volume.boots:
         volume.role = "system"
     if found.name == "BitLocker":
         _unlock(volume, keys or VolumeKeys(), diagnostics)
     if volume.kind == "NTFS":
         _open(volume, boot, diagnostics)
-    elif problem:
-        diagnostics.error("volume.unreadable", f"The volume at {offset:#x} cannot be read: {problem}")
+    elif volume.problem and found.name != "BitLocker":
+        diagnostics.error("volume.unreadable", f"The volume at {volume.offset:#x} cannot be read: {volume.problem}")
     return volume
 
 

@@ -136,6 +136,11 @@ def _volumes(document: DiskDocument, verbose: bool) -> Iterator[Line]:
         what += [f"journal {volume['journal']}"] if volume.get("journal") else []
         what += ["marked dirty"] if volume.get("dirty") else []
         yield Line(", ".join(what), indent=2, lead=f"{volume['index']}: ")
+        if "dynamic" in volume:
+            dynamic = volume["dynamic"]
+            drive = f", {dynamic['drive']}" if "drive" in dynamic else ""
+            what = f"dynamic volume {dynamic['name']}, {dynamic['kind']}{drive}, on {', '.join(dynamic['disks'])}"
+            yield Line(what, indent=5)
         encryption = volume.get("encryption")
         if encryption is not None:
             opened = encryption.get("opened_with")
