@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("startup", "scan", "dump")
+NAMES = ("startup", "scan", "readers", "dump")
 #: Long: run only when named.
 WHEN_NAMED = ("big_disk", "remote", "unwind_truth")
 

@@ -23,6 +23,8 @@ __all__ = ["Key", "name_hash"]
 
 _NODE = struct.Struct("<2sHQIIIIIIIIIIIIIIIHH")
 _ONE_BYTE_NAME: Final = 0x20
+#: Bytes of a name that are read together with the record; few names are longer.
+_SHORT_NAME: Final = 64
 _Made = TypeVar("_Made", "Key", Value)
 
 
@@ -62,11 +64,7 @@ class Key:
 
     def __init__(self, hive: Hive, cell: int, parent: Key | None) -> None:
         cells = hive.cells
-        offset, length = cells.locate(cell, _NODE.size, "a key")
-        # One read for the record and, most often, the whole name.
-        record = cells.read(offset, min(length, _NODE.size + 64))
-        if len(record) < _NODE.size:
-            raise TruncatedError("regf", "a key lies behind the end of the hive", offset=offset)
+        offset, length, record = cells.begin(cell, _NODE.size, _SHORT_NAME, "a key")
         fields = _NODE.unpack_from(record)
         if fields[0] != b"nk":
             raise FormatError("regf", "not a key", offset=offset, expected="nk", found=fields[0].hex())
@@ -86,10 +84,9 @@ class Key:
                 )
             if cell == hive.root_cell or self._depth > MAX_HIVE_DEPTH:
                 raise FormatError("regf", "a key stands below itself, or too deep", offset=offset)
-        if name_length > 64:
+        name = record[_NODE.size : _NODE.size + name_length]
+        if name_length > _SHORT_NAME:
             name = cells.read(offset + _NODE.size, name_length)
-        else:
-            name = record[_NODE.size : _NODE.size + name_length]
         self.name = decode_name(name, bool(fields[1] & _ONE_BYTE_NAME))
         self.last_written: int = fields[2]
         self.offset = offset
@@ -124,21 +121,17 @@ class Key:
     def _sound(self, found: Iterator[int], make: Callable[[int], _Made], what: str) -> Iterator[_Made]:
         damaged = 0
         first: StopcodeError | None = None
-        while True:
-            try:
-                cell = next(found, None)
-            except StopcodeError as error:
-                # The list itself: nothing more can come.
-                damaged, first = damaged + 1, first or error
-                break
-            if cell is None:
-                break
-            try:
-                made = make(cell)
-            except StopcodeError as error:
-                damaged, first = damaged + 1, first or error
-                continue
-            yield made
+        try:
+            for cell in found:
+                try:
+                    made = make(cell)
+                except StopcodeError as error:
+                    damaged, first = damaged + 1, first or error
+                    continue
+                yield made
+        except StopcodeError as error:
+            # The list itself: nothing more can come.
+            damaged, first = damaged + 1, first or error
         if first is not None:
             raise FormatError(
                 "regf", f"of the {what} {self.name or 'a key'}, {damaged} cannot be read: {first}", offset=self.offset

@@ -30,6 +30,8 @@ _SZ, _EXPAND_SZ, _DWORD, _DWORD_BIG_ENDIAN, _LINK, _MULTI_SZ, _QWORD = 1, 2, 4, 
 
 _RECORD = struct.Struct("<2sHIIIHH")
 _ONE_BYTE_NAME: Final = 1
+#: Bytes of a name that are read together with the record; few names are longer.
+_SHORT_NAME: Final = 32
 _IN_PLACE: Final = 0x80000000
 #: Bytes of one segment of big data.
 _SEGMENT: Final = 16344
@@ -91,16 +93,15 @@ class Value:
     __slots__ = ("_at", "_cells", "_minor", "_size", "name", "offset", "type")
 
     def __init__(self, cells: Cells, cell: int, minor_version: int) -> None:
-        offset, length = cells.locate(cell, _RECORD.size, "a value")
-        record = cells.read(offset, _RECORD.size)
-        if len(record) < _RECORD.size:
-            raise TruncatedError("regf", "a value lies behind the end of the hive", offset=offset)
-        signature, name_length, size, at, kind, flags, _spare = _RECORD.unpack(record)
+        offset, length, record = cells.begin(cell, _RECORD.size, _SHORT_NAME, "a value")
+        signature, name_length, size, at, kind, flags, _spare = _RECORD.unpack_from(record)
         if signature != b"vk":
             raise FormatError("regf", "not a value", offset=offset, expected="vk", found=signature.hex())
         if name_length > length - _RECORD.size:
             raise FormatError("regf", "a value's name is longer than its cell", offset=offset, found=name_length)
-        name = cells.read(offset + _RECORD.size, name_length)
+        name = record[_RECORD.size : _RECORD.size + name_length]
+        if name_length > _SHORT_NAME:
+            name = cells.read(offset + _RECORD.size, name_length)
         self.name = decode_name(name, bool(flags & _ONE_BYTE_NAME))
         self.type: int = kind
         self.offset = offset
