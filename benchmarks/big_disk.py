@@ -24,11 +24,21 @@ from tests.forensics.world import pe_file
 SHARED = Path(os.environ.get("STOPCODE_SHARED", ROOT.parent / "shared"))
 DISK_MIB, FILES, DRIVERS = 32 * 1024, 100_000, 430
 MAX_BYTES_READ, MAX_MEMORY = 60_000_000, 150
+#: Where a driver has its resources: near its end, as most have them, so that its version costs two reads.
+RESOURCES = 0x15800
 
 
 def _plain(relative: str) -> bytes:
     path = SHARED / "data" / relative
     return path.read_bytes() if path.exists() else lzma.open(path.with_name(path.name + ".xz")).read()
+
+
+def _driver() -> bytes:
+    """Return a driver file of 90 KB: headers, code, resources."""
+    small = pe_file((10, 0, 18362, 1))
+    pointer = small.index(b".rsrc") + 20
+    headers = small[:pointer] + RESOURCES.to_bytes(4, "little") + small[pointer + 4 : 0x200]
+    return headers.ljust(RESOURCES, b"\xcc") + small[0x200:]
 
 
 def _fill(tree: Path) -> None:
@@ -51,7 +61,7 @@ def _fill(tree: Path) -> None:
             names.append(text.rpartition("\\")[2])
     names += [f"extra{number}.sys" for number in range(DRIVERS)]
     for name in list(dict.fromkeys(names))[:DRIVERS]:
-        (drivers / name).write_bytes(pe_file((10, 0, 18362, 1)).ljust(90_000, b"\xcc"))
+        (drivers / name).write_bytes(_driver())
     for number in range(FILES):
         folder = tree / f"Windows/WinSxS/amd64_component-{number // 50:05d}_31bf3856ad364e35_10.0.18362.1_none"
         if number % 50 == 0:

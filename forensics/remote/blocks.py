@@ -1,14 +1,15 @@
 """The block cache of a remote image: aligned blocks, the least used go first, nothing is read that nobody wants.
 
 Every request costs a journey, and journeys are what a remote scan lasts. So neighbours that miss are fetched as one
-range, up to eight ranges at once, and two readers who want the same block cause one request. There is no read-ahead:
-it fetches what nobody wants, and not what is wanted next on a fragmented volume.
+range, up to eight ranges at once, and two readers who want the same block cause one request. A block that nobody
+foresaw comes with the 64 KiB around it. There is no other read-ahead: it fetches what nobody wants, and not what is
+wanted next on a fragmented volume.
 
 Instead of that, `ahead` runs the very readings that will be made. One that meets a block that is not here is given up
-and noted; when all have been tried, every block noted is fetched together, and the readings begin again. Readings that
-depend on each other's result (a folder's index, a file's record, its first clusters, a resource in them) so cost as
-many journeys as the longest of them is deep, however many there are, whatever container and file system lie between,
-and no reader has to know of it.
+and noted; when all have been tried, every block noted is fetched together, and no other, and the readings begin again.
+Readings that depend on each other's result (a folder's index, a file's record, its first clusters, a resource in them)
+so cost as many journeys as the longest of them is deep, however many there are, whatever container and file system lie
+between, and no reader has to know of it.
 """
 
 from __future__ import annotations
@@ -25,20 +26,22 @@ from forensics.remote.ranges import RangeSource, RemoteError
 from parsers.diagnostics import Diagnostics
 from parsers.errors import ReadError, StopcodeError
 
-__all__ = ["BLOCK", "RemoteFile"]
+__all__ = ["BLOCK", "NEAR", "RemoteFile"]
 
-#: Bytes of a block.
-BLOCK = 0x10000
+#: Bytes of a block: a cluster, as most volumes have them, and so the header of a driver.
+BLOCK = 0x1000
+#: Blocks that come with one that nobody foresaw: 64 KiB. What is read next mostly lies among them.
+NEAR = 16
 #: Blocks kept: 64 MiB.
-_KEPT = 1024
-#: Blocks between two wanted ones that are fetched with them, where that saves a request: 128 KiB.
-_GAP = 2
+_KEPT = 0x4000
+#: Blocks between two wanted ones that are fetched with them, where that saves a request: 32 KiB.
+_GAP = 8
 #: Blocks of one request: 4 MiB.
-_RUN = 64
+_RUN = 0x400
 #: Reads from this size on are not kept: whoever asks for so much keeps it himself.
 _PASS_BY = 1 << 20
 #: Blocks that one `ahead` fetches: so many that the first is still here when the last has come.
-_AHEAD = 768
+_AHEAD = 0x3000
 #: How deep readings may depend on each other's result.
 _ROUNDS = 24
 _ZEROS = bytes(BLOCK)
@@ -69,8 +72,10 @@ class RemoteFile:
         self._mine = threading.local()
         self._workers = ThreadPoolExecutor(LANES, thread_name_prefix="ranges")
         self._ended: RemoteError | None = None
-        if len(source.head) == min(BLOCK, self._size):
-            self._blocks[0] = source.head
+        for start in range(0, len(source.head), BLOCK):
+            block = source.head[start : start + BLOCK]
+            if len(block) == self._length(start // BLOCK):
+                self._blocks[start // BLOCK] = block
 
     @property
     def size(self) -> int:
@@ -141,15 +146,22 @@ class RemoteFile:
             if not wanted:
                 return
             try:
-                self._found(wanted, keep=True)
+                self._found(wanted, keep=True, foreseen=True)
             except ReadError:
                 # Whoever needs it will meet the error again, where it can be told.
                 return
 
     # -- blocks --------------------------------------------------------------------------------------------------
 
-    def _found(self, numbers: Sequence[int], *, keep: bool) -> dict[int, bytes]:
-        """Return blocks: those that are here, those that somebody fetches already, and the rest, fetched now."""
+    def _found(self, numbers: Sequence[int], *, keep: bool, foreseen: bool = False) -> dict[int, bytes]:
+        """Return blocks: those that are here, those that somebody fetches already, and the rest, fetched now.
+
+        Args:
+            numbers: of the blocks, ascending.
+            keep: whether they stay.
+            foreseen: whether they are all that will be read there; else they come with their neighbours.
+
+        """
         found: dict[int, bytes] = {}
         theirs: dict[int, Future[bytes]] = {}
         ours: dict[int, Future[bytes]] = {}
@@ -166,6 +178,8 @@ class RemoteFile:
                     theirs[number] = self._coming[number]
                 else:
                     ours[number] = self._coming[number] = Future()
+            if ours and keep and not foreseen:
+                ours = self._with_neighbours(ours)
         if noted is not None and len(found) < len(numbers):
             raise _NotHereError
         if ours:
@@ -173,6 +187,17 @@ class RemoteFile:
         for number, future in (*ours.items(), *theirs.items()):
             found[number] = future.result()
         return found
+
+    def _with_neighbours(self, ours: dict[int, Future[bytes]]) -> dict[int, Future[bytes]]:
+        """Return blocks that will be fetched with those beside them that nobody has or fetches; under the lock."""
+        made: dict[int, Future[bytes]] = {}
+        for group in dict.fromkeys(number // NEAR for number in ours):
+            for number in range(group * NEAR, min((group + 1) * NEAR, -(-self._size // BLOCK))):
+                if number in ours:
+                    made[number] = ours[number]
+                elif number not in self._blocks and number not in self._coming:
+                    made[number] = self._coming[number] = Future()
+        return made
 
     def _fetch(self, ours: dict[int, Future[bytes]], *, keep: bool) -> None:
         """Fetch blocks; every future has its block, or its error, when this returns or raises."""
