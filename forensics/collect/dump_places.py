@@ -206,6 +206,14 @@ class _Search:
             close()
         if where == "wer" and head[:4] == b"MDMP":
             self._places.process_dumps.append(_named_on(volume, stat.path))
+        if where in CARRIERS and head.startswith(b"PAGEPAGE"):
+            path = _named_on(volume, stat.path)
+            self._machine.diagnostics.warning(
+                "crashes.dump-unfinished",
+                f"{path} begins with the pattern that Windows fills a dump's header with: a dump was begun there and "
+                "never written",
+                source=path,
+            )
         return looks_like_dump(head) and (where == "wer" or self._is_sane(volume, stat, header))
 
     def _is_sane(self, volume: str, stat: FileEntry, data: bytes) -> bool:

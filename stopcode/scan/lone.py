@@ -195,7 +195,8 @@ def _analysed(
                         symbols=extras.symbols, serials=extras.serials)  # fmt: skip
     except FormatError as error:
         head = opened.read_at(0, 4096)
-        if not looks_like_dump(head[:16]) and head[:2] not in _ARCHIVES:
+        # A header that was prepared and never written has a reason of its own.
+        if not looks_like_dump(head[:16]) and head[:2] not in _ARCHIVES and not head.startswith(b"PAGEPAGE"):
             why = "" if head.strip(b"\0") else ", it begins with zeros" if head else ", it is empty"
             raise UnsupportedError(f"{path}: not a kernel dump{why}", hint=_READS_DISKS) from error
         raise

@@ -63,6 +63,13 @@ def test_a_page_file_without_a_dump_is_no_crash_and_no_gap(content: bytes) -> No
     assert not any(path.startswith("/crashes") for path in gaps(facts))
 
 
+def test_a_page_file_with_a_header_that_was_never_written_says_that_a_dump_was_begun() -> None:
+    _, diagnostics = scan(files={PAGEFILE: b"PAGEPAGE" * 600})
+    assert "begun there and never written" in told(diagnostics, "crashes.dump-unfinished")[0]
+    _, diagnostics = scan(files={PAGEFILE: _REST})
+    assert told(diagnostics, "crashes.dump-unfinished") == []
+
+
 @pytest.mark.parametrize(
     "content",
     [

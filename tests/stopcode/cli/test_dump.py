@@ -100,6 +100,15 @@ def test_every_real_dump_is_told_in_both_forms(call: Stopcode, unpacked: Callabl
     assert table.out.splitlines()[0] == sentence
 
 
+def test_a_dump_that_was_begun_and_never_written_says_so(call: Stopcode, tmp_path: Path) -> None:
+    path = tmp_path / "MEMORY.DMP"
+    path.write_bytes(b"PAGE" * 0x1000)
+    done = call("dump", path)
+    assert done.code == Exit.UNREADABLE
+    assert "a dump was prepared here and never written" in done.err
+    assert "hint: look for another dump" in done.err
+
+
 def test_what_is_no_dump_is_refused_with_a_reason(call: Stopcode, tmp_path: Path) -> None:
     user = tmp_path / "app.dmp"
     user.write_bytes(b"MDMP".ljust(4096, b"\0"))
