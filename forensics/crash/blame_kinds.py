@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from forensics.crash.blame_parameters import driver_words
 from forensics.crash.case import CrashCase
 from forensics.crash.hardware import one_bit, storage_words, whea_record, whea_words
 from forensics.crash.instruction import is_function_start, judge_illegal
 from forensics.crash.live import live_because
 from forensics.crash.ntstatus import describe_status
+from forensics.crash.objects import read_device, read_name, read_text
 from forensics.facts import Culprit
 from parsers.dump.process import image_name, image_name_offset
 
@@ -40,6 +42,8 @@ _PROCESS = {
     0xC000021A: "winlogon or the session manager has ended",
     0x9E: "a user-mode health check (failover cluster) was not answered in time",
 }
+#: (code, value of the parameter that tells process from thread) where a thread ended: 0xEF by parameter 2, 0xF4 by 1.
+_OF_A_THREAD = frozenset({(0xEF, 1), (0xF4, 6)})
 _ILLEGAL = 0xC000001D
 
 
@@ -75,6 +79,8 @@ def by_nature(case: CrashCase) -> Culprit | None:
     if case.code in _BOOT:
         sure, text = _BOOT[case.code]
         because = [f"bug check {case.code:#x}: {text}"]
+        if case.code in (0x7B, 0xED):
+            because += _boot_device(case)
         if case.code in (0x7B, 0xED) and evidence.parameters[1] & 0xFFFFFFFF >= 0x80000000:
             because.append(f"parameter 2 is {describe_status(evidence.parameters[1])}")
         case.others.append("the stack of this bug check always runs through the kernel's start-up: it names nobody")
@@ -84,21 +90,46 @@ def by_nature(case: CrashCase) -> Culprit | None:
     return None
 
 
+def _boot_device(case: CrashCase) -> list[str]:
+    """Say what parameter 1 names: the boot device's name, or its device object with its driver (0x7B)."""
+    address = case.evidence.parameters[0]
+    device = read_device(case.evidence, address)
+    if device is not None:
+        return [f"parameter 1 ({address:#x}) is the device object of {driver_words(device)}"]
+    name = read_name(case.evidence, address) if case.code == 0x7B else ""
+    if name:
+        return [f"parameter 1 names the boot device {name}"]
+    case.absent(1, "boot device")
+    return []
+
+
 def _by_process(case: CrashCase) -> Culprit:
     evidence = case.evidence
+    values = evidence.parameters
     because = [f"bug check {case.code:#x}: {_PROCESS[case.code]}"]
-    address = {0xEF: evidence.parameters[0], 0xF4: evidence.parameters[1], 0x9E: evidence.parameters[0]}.get(
-        case.code, 0
-    )
-    if case.code == 0xF4 and evidence.parameters[2]:
-        text = (evidence.bytes_at(evidence.parameters[2], 16) or b"").partition(b"\0")[0]
-        if text and all(0x20 <= byte < 0x7F for byte in text):
-            because.append(f"parameter 3 names the image {text.decode('ascii')}")
+    address = {0xEF: values[0], 0xF4: values[1], 0x9E: values[0]}.get(case.code, 0)
+    what = "process object"
+    if (case.code, values[1 if case.code == 0xEF else 0]) in _OF_A_THREAD:
+        because.append(f"it was a thread that ended, {address:#x}")
+        offset = evidence.dump.kdbg.value("OffsetKThreadApcProcess") if evidence.dump.kdbg is not None else None
+        process = evidence.word(address + offset) if offset else None
+        if process is None:
+            case.absent(1 if case.code == 0xEF else 2, "thread")
+        address, what = process or 0, "process object of the thread"
+    if case.code == 0xF4:
+        for number, words in ((3, "names the image"), (4, "says")):
+            text = read_text(evidence, values[number - 1])
+            if text:
+                because.append(f"parameter {number} {words} {text}")
     name = _process_at(case, address)
     if name is not None:
-        because.append(f"the process object at {address:#x} is {name}")
+        because.append(f"the {what} at {address:#x} is {name}")
         if case.code == 0x9E:
             case.against.append(f"{name} was waited for: what held it up may be storage or the network")
+    elif address == values[0] and case.code in (0xEF, 0x9E):
+        case.absent(1, what)
+    elif address == values[1] and case.code == 0xF4:
+        case.absent(2, what)
     case.against.append("why the process ended is not in the bug check: its own dump or the event log may tell")
     return case.verdict("process", None, "high" if name is not None else "medium", because)
 
@@ -106,20 +137,26 @@ def _by_process(case: CrashCase) -> Culprit:
 def by_hardware(case: CrashCase) -> Culprit | None:
     """Return the verdict when the machine itself is accused."""
     evidence = case.evidence
-    p1, p2, p3, p4 = evidence.parameters
-    if case.code == 0x124 and p1 != 0x10:
+    p1 = evidence.parameters[0]
+    if case.code == 0x124:
         case.against.append("overclocking, voltage, heat and firmware look the same as a broken part")
         record = whea_record(evidence)
         if record is not None and record.simulated:
             case.against.append("the record says that the error was injected by a test tool")
-        return case.verdict("hardware", None, "high", whea_words(evidence, record))
+        if record is None:
+            case.absent(2, "error record")
+        if p1 == _DEVICE_DRIVER:
+            case.against.append("a device's own driver reported the error: it may misread its device")
+        return case.verdict(
+            "hardware", None, "medium" if p1 == _DEVICE_DRIVER else "high", whea_words(evidence, record)
+        )
     if case.code == 0x9C:
         return case.verdict("hardware", None, "high", ["bug check 0x9c: the processor reported a machine check"])
     if case.code in (0x12B, 0x2E):
         because = [f"bug check {case.code:#x}: memory did not hold what was written to it"]
         return case.verdict("hardware", None, "medium", because)
     if case.code == 0x1A:
-        found = _page_table_bit(case, p1, p2, p3, p4)
+        found = _by_damaged_tables(case)
         if found is not None:
             return found
     words = storage_words(evidence, case.record)
@@ -132,20 +169,39 @@ def by_hardware(case: CrashCase) -> Culprit | None:
     return None
 
 
-def _page_table_bit(case: CrashCase, kind: int, entry: int, value: int, other: int) -> Culprit | None:
+#: 0x124, parameter 1: the error was reported by a device's driver, not by processor or firmware.
+_DEVICE_DRIVER = 0x10
+#: 0x1A, parameter 1 -> parameters whose values should be the same ("found, expected" on its page).
+_EQUAL = {0x403: (3, 4), 0x404: (2, 3), 0x5200: (3, 4)}
+_PAGE_FILE_CRC = 0x3F
+
+
+def _by_damaged_tables(case: CrashCase) -> Culprit | None:
+    """0x1A: a single wrong bit in what memory management found, or a page that came back from the page file changed."""
+    values = case.evidence.parameters
+    kind, entry = values[0], values[1]
+    if kind == _PAGE_FILE_CRC:
+        because = [
+            f"parameter 1 is 0x3f: a page came back from the page file with the checksum {values[2]:#x}, and had "
+            f"{values[3]:#x} when it was written: the storage or the memory changed it"
+        ]
+        case.against.append("behind a virtual machine this may be the host's storage or memory")
+        return case.verdict("hardware", None, "medium", because)
     if kind in (0x41792, 0x41201):
-        bit = one_bit(value)
-        place = (
-            f"parameter 3, the contents of the page-table entry at {entry:#x}, is {value:#x}: exactly one bit is set"
-        )
-    elif kind == 0x403:
-        bit = one_bit(value ^ other)
-        place = f"parameters 3 and 4 ({value:#x}, {other:#x}) differ in exactly one bit"
+        bit = one_bit(values[2])
+        found = f"page-table entry at {entry:#x}"
+        place = f"parameter 3, the contents of the {found}, is {values[2]:#x}: exactly one bit is set"
+    elif kind in _EQUAL:
+        first, second = _EQUAL[kind]
+        one, other = values[first - 1], values[second - 1]
+        bit = one_bit(one ^ other)
+        found = f"parameters {first} and {second} of 0x1a/{kind:#x}"
+        place = f"parameters {first} and {second} ({one:#x}, {other:#x}) differ in exactly one bit"
     else:
         return None
     if bit is None:
         return None
-    case.flipped_bits.append((bit, f"page-table entry at {entry:#x}"))
+    case.flipped_bits.append((bit, found))
     case.against.append("a driver that sets one bit through a stale pointer would leave the same picture")
     if case.process:
         case.others.append(f"{case.process}, the current process, only touched the page")

@@ -9,8 +9,9 @@ from __future__ import annotations
 from forensics.crash.evidence import Evidence
 from forensics.crash.ntstatus import describe_status
 from parsers.dump.context import ExceptionRecord
+from parsers.dump.smbios import read_smbios
 from parsers.dump.whea import WheaRecord, WheaSection, machine_check, parse_record
-from parsers.errors import FormatError
+from parsers.errors import FormatError, ReadError
 
 __all__ = [
     "STORAGE_STATUS", "accused_part", "machine_check_words", "one_bit", "storage_words", "whea_record", "whea_words",
@@ -24,6 +25,7 @@ _IN_PAGE_ERROR = 0xC0000006
 _WHEA_SOURCE = {
     0: "machine check", 1: "corrected machine check", 2: "corrected platform error", 3: "non-maskable interrupt",
     4: "PCI Express", 5: "generic hardware error", 6: "initialisation error", 7: "boot error",
+    0x10: "a device's driver",
 }  # fmt: skip
 
 
@@ -71,12 +73,30 @@ def whea_words(evidence: Evidence, record: WheaRecord | None) -> list[str]:
         names = ", ".join(section.kind for section in record.sections) or "none readable"
         words.append(f"the error record at {address:#x} (parameter 2) is {record.severity} and has sections: {names}")
         words += [_section_words(section) for section in record.sections if section.fields or section.fru]
+        words += _slots(evidence, record)
+    elif address:
+        words.append(f"the error record at {address:#x} (parameter 2) is not in the dump")
     if source == 0 and (high or low):
         words.append(machine_check_words((high & 0xFFFFFFFF) << 32 | (low & 0xFFFFFFFF)))
     accused = accused_part(evidence, record)
     if accused is not None:
         words.append(f"what failed is {accused}, by the record")
     return words
+
+
+def _slots(evidence: Evidence, record: WheaRecord) -> list[str]:
+    """Name the memory modules that the record accuses by the firmware's own table of them (SMBIOS, type 17)."""
+    handles = {section.fields.get("module_handle") for section in record.sections if section.kind == "memory"}
+    try:
+        smbios = read_smbios(evidence.dump.source, evidence.dump.secondary()) if handles else None
+    except ReadError:
+        return []
+    found = []
+    for module in smbios.memory if smbios is not None else []:
+        if module["handle"] in handles:
+            named = " ".join(str(module[key]) for key in ("slot", "bank", "manufacturer", "part") if module.get(key))
+            found.append(f"module handle {module['handle']:#x} is {named} (SMBIOS in the dump)")
+    return found
 
 
 def accused_part(evidence: Evidence, record: WheaRecord | None) -> str | None:

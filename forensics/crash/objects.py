@@ -15,7 +15,7 @@ from parsers.errors import ReadError
 
 __all__ = [
     "Device", "PendingIrp", "device_stack_down", "instance_path", "power_irp_sent", "read_device", "read_driver",
-    "read_irp", "read_name",
+    "read_irp", "read_name", "read_text",
 ]  # fmt: skip
 
 _DEVICE_TYPE = 3
@@ -115,6 +115,13 @@ def read_name(evidence: Evidence, address: int) -> str:
     texts.append(raw[: len(raw) & -2].decode("utf-16-le", "replace").partition("\0")[0])
     texts.append(raw.partition(b"\0")[0].decode("latin-1"))
     return next((text for text in texts if 1 < len(text) <= _MAX_NAME and text.isascii() and text.isprintable()), "")
+
+
+def read_text(evidence: Evidence, address: int) -> str:
+    """Return the printable ASCII text at an address, without its last line's end; "" when there is none."""
+    raw = evidence.attempt(evidence.memory.read_available, address, _MAX_NAME) if address else None
+    text = (raw or b"").partition(b"\0")[0].decode("latin-1").strip()
+    return text if text.isascii() and text.isprintable() else ""
 
 
 def device_stack_down(evidence: Evidence, address: int) -> list[Device]:
