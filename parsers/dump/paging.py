@@ -1,4 +1,4 @@
-"""Page tables: from virtual to physical addresses on x64, x86 and ARM64, as Windows uses them.
+"""Page tables: from virtual to physical addresses on x64 and ARM64, as Windows uses them (x86: paging_x86.py).
 
 Entries that are not valid are read as Windows reads them: a page in transition is still in memory and is given; a
 prototype entry is followed; the others say why nothing can be read. Sources: `volatilityfoundation/volatility:
@@ -16,14 +16,16 @@ from parsers.dump.physical import PAGE_SIZE, PhysicalAddress, PhysicalMemory
 from parsers.errors import ReadError
 from parsers.limits import MAX_PROTOTYPE_DEPTH
 
-__all__ = ["Arm64Paging", "Mapping", "Paging", "VirtualAddress", "X64Paging", "X86PaePaging", "X86Paging"]
+__all__ = [
+    "LARGE", "PROTOTYPE", "TRANSITION", "VALID", "Arm64Paging", "Mapping", "Paging", "VirtualAddress", "X64Paging",
+]  # fmt: skip
 
 VirtualAddress = NewType("VirtualAddress", int)
 
-_VALID = 1
-_LARGE = 1 << 7
-_PROTOTYPE = 1 << 10
-_TRANSITION = 1 << 11
+VALID = 1
+LARGE = 1 << 7
+PROTOTYPE = 1 << 10
+TRANSITION = 1 << 11
 _SWIZZLE = 1 << 4
 #: Entries of builds before Windows 10 have no swizzle bit.
 _WINDOWS_10 = 10240
@@ -41,10 +43,10 @@ class Mapping(NamedTuple):
 
     Attributes:
         entry: the last entry that the walk came to.
-        shift: its level: 12 = a page's own entry, 21 and 30 = a large page's (or an absent table's), 39, 48.
+        shift: its level: 12 = a page's own entry; above it (21, 22, 30 …) a large page's, or an absent table's.
         valid: it maps memory.
-        writable: every level allows it.
-        executable: no level forbids it.
+        writable: every level allows the kernel to write.
+        executable: no level forbids the kernel to execute.
 
     """
 
@@ -67,8 +69,11 @@ class Paging:
 
     Attributes:
         limit: as given.
+        FRAME: the bits of an entry that are a page's address.
 
     """
+
+    FRAME = 0x000FFFFFFFFFF000
 
     def __init__(self, physical: PhysicalMemory, directory: int, *, build: int = 0, limit: int | None = None) -> None:
         self._physical = physical
@@ -88,6 +93,15 @@ class Paging:
 
     def _walk(self, address: int, depth: int) -> PhysicalAddress:
         """Translate; `depth` counts the prototype entries that led here."""
+        raise NotImplementedError
+
+    def mapping(self, address: int) -> Mapping:
+        """Return the entry that decides about an address, as the processor would come to it.
+
+        Raises:
+            ReadError: no address of the machine, or a page table is not in the dump.
+
+        """
         raise NotImplementedError
 
     def _entry(self, table: int, index: int, width: int, address: int) -> int:
@@ -120,11 +134,11 @@ class Paging:
             shared = int.from_bytes(self._physical.read(self._walk(place, depth + 1), 8), "little")
         except ReadError as error:
             raise unreadable(address, NO_PAGE_TABLE, f"prototype entry: {error.message}") from error
-        if shared & _VALID:
+        if shared & VALID:
             return shared & frame_mask
-        if shared & _PROTOTYPE:
+        if shared & PROTOTYPE:
             raise unreadable(address, NOT_PRESENT, "in a file on the disk")
-        if shared & _TRANSITION:
+        if shared & TRANSITION:
             return self._transition(shared, frame_mask & _WINDOWS_FRAME)
         raise self._software(shared, address, False)
 
@@ -164,8 +178,8 @@ class X64Paging(Paging):
         for shift in range(self._top, 11, -9):
             entry = self._entry(table, address >> shift & 0x1FF, 8, address)
             inside = (1 << shift) - 1
-            if entry & _VALID:
-                if shift in (21, 30) and entry & _LARGE:
+            if entry & VALID:
+                if shift in (21, 30) and entry & LARGE:
                     return PhysicalAddress((entry & self._frame & ~inside) | (address & inside))
                 table = entry & self._frame
             else:
@@ -173,12 +187,7 @@ class X64Paging(Paging):
         return PhysicalAddress(table | (address & 0xFFF))
 
     def mapping(self, address: int) -> Mapping:
-        """Return the entry that decides about an address, as the processor would come to it.
-
-        Raises:
-            ReadError: not a canonical address, or a page table is not in the dump.
-
-        """
+        """Return the entry that decides about an address; raises ReadError."""
         if address >> (self._top + 8) not in (0, (1 << (64 - self._top - 8)) - 1):
             raise unreadable(address, NOT_PRESENT, "not a canonical address")
         table = self._directory & 0x000FFFFFFFFFF000
@@ -186,76 +195,23 @@ class X64Paging(Paging):
         entry = shift = 0
         for shift in range(self._top, 11, -9):
             entry = self._entry(table, address >> shift & 0x1FF, 8, address)
-            if not entry & _VALID:
+            if not entry & VALID:
                 return Mapping(entry, shift, False, False, False)
             writable, executable = writable and bool(entry & 2), executable and not entry >> 63
-            if shift in (21, 30) and entry & _LARGE:
+            if shift in (21, 30) and entry & LARGE:
                 break
             table = entry & self._frame
         return Mapping(entry, shift, True, writable, executable)
 
     def _invalid(self, entry: int, address: int, shift: int, depth: int) -> int:
         """Return the frame that an entry which is not valid still names, or raise ReadError."""
-        if entry & _PROTOTYPE:
+        if entry & PROTOTYPE:
             if shift != 12:
                 raise unreadable(address, NOT_PRESENT, "prototype entry in a directory")
             return self._prototype64(entry, address, depth, self._frame)
-        if entry & _TRANSITION:
+        if entry & TRANSITION:
             return self._transition(entry, _WINDOWS_FRAME)
         raise self._software(entry, address, shift != 12)
-
-
-class X86PaePaging(Paging):
-    """x86 with physical address extension: three levels, entries of 8 bytes."""
-
-    _FRAME = 0x0000000FFFFFF000
-
-    def _walk(self, address: int, depth: int) -> PhysicalAddress:
-        if address >> 32:
-            raise unreadable(address, NOT_PRESENT, "not a 32-bit address")
-        table = self._directory & 0xFFFFFFE0
-        for shift in (30, 21, 12):
-            entry = self._entry(table, address >> shift & (3 if shift == 30 else 0x1FF), 8, address)
-            if entry & _VALID:
-                if shift == 21 and entry & _LARGE:
-                    return PhysicalAddress((entry & self._FRAME & ~0x1FFFFF) | (address & 0x1FFFFF))
-                table = entry & self._FRAME
-            elif entry & _PROTOTYPE:
-                if shift != 12:
-                    raise unreadable(address, NOT_PRESENT, "prototype entry in a directory")
-                # The high half is the shared entry's address.
-                table = self._prototype(entry >> 32, address, depth, self._FRAME)
-            elif entry & _TRANSITION and shift != 30:
-                table = self._transition(entry, self._FRAME)
-            else:
-                raise self._software(entry, address, shift != 12)
-        return PhysicalAddress(table | (address & 0xFFF))
-
-
-class X86Paging(Paging):
-    """x86 without physical address extension: two levels, entries of 4 bytes."""
-
-    def _walk(self, address: int, depth: int) -> PhysicalAddress:
-        if address >> 32:
-            raise unreadable(address, NOT_PRESENT, "not a 32-bit address")
-        table = self._directory & 0xFFFFF000
-        for shift in (22, 12):
-            entry = self._entry(table, address >> shift & 0x3FF, 4, address)
-            if entry & _VALID:
-                if shift == 22 and entry & _LARGE:
-                    # PSE-36: bits 16:13 are address bits 35:32.
-                    high = (entry >> 13 & 0xF) << 32
-                    return PhysicalAddress(high | (entry & 0xFFC00000) | (address & 0x3FFFFF))
-                table = entry & 0xFFFFF000
-            elif entry & _PROTOTYPE:
-                raise unreadable(address, NOT_PRESENT, "prototype entry")
-            elif entry & _TRANSITION:
-                table = entry & 0xFFFFF000
-            elif entry >> 12:
-                raise unreadable(address, PAGED_OUT, f"page file {entry >> 1 & 0xF}")
-            else:
-                raise unreadable(address, NOT_PRESENT, "demand zero" if entry else "")
-        return PhysicalAddress(table | (address & 0xFFF))
 
 
 class Arm64Paging(Paging):
@@ -269,7 +225,7 @@ class Arm64Paging(Paging):
             entry = self._entry(table, address >> shift & 0x1FF, 8, address)
             inside = (1 << shift) - 1
             is_table = entry & 2
-            if entry & _VALID:
+            if entry & VALID:
                 if not is_table:
                     if shift in (21, 30):
                         return PhysicalAddress((entry & _WINDOWS_FRAME & ~inside) | (address & inside))
@@ -277,10 +233,34 @@ class Arm64Paging(Paging):
                 table = entry & _WINDOWS_FRAME
             elif shift != 12:
                 raise unreadable(address, NOT_PRESENT)
-            elif entry & _PROTOTYPE:
+            elif entry & PROTOTYPE:
                 table = self._prototype64(entry, address, depth, _WINDOWS_FRAME)
-            elif entry & _TRANSITION:
+            elif entry & TRANSITION:
                 table = self._transition(entry, _WINDOWS_FRAME)
             else:
                 raise self._software(entry, address, False)
         return PhysicalAddress(table | (address & 0xFFF))
+
+    def mapping(self, address: int) -> Mapping:
+        """Return the entry that decides about an address; raises ReadError.
+
+        A page that is read-only by AP[2] may still be written where the processor (bit 51) or Windows (bit 55) says
+        so: that is how a first write is noticed. Tables forbid for what lies below them: bit 62 writing, 59 execution.
+        """
+        if address >> 48 not in (0, 0xFFFF):
+            raise unreadable(address, NOT_PRESENT, "not a canonical address")
+        table = self._directory & self.FRAME
+        writable = executable = True
+        entry = shift = 0
+        for shift in (39, 30, 21, 12):
+            entry = self._entry(table, address >> shift & 0x1FF, 8, address)
+            is_table = bool(entry & 2)
+            if not entry & VALID or (not is_table and shift not in (21, 30)):
+                return Mapping(entry, shift, False, False, False)
+            if shift == 12 or not is_table:
+                writable = writable and (not entry >> 7 & 1 or bool(entry >> 51 & 1 or entry >> 55 & 1))
+                executable = executable and not entry >> 53 & 1
+                break
+            writable, executable = writable and not entry >> 62 & 1, executable and not entry >> 59 & 1
+            table = entry & self.FRAME
+        return Mapping(entry, shift, True, writable, executable)

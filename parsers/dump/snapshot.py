@@ -11,7 +11,8 @@ from parsers.dump.kdbg import KdDebuggerData, read_kdbg
 from parsers.dump.memory import NO_PAGE_TABLE, EmptyMemory, Memory
 from parsers.dump.modules import LoadedModule, UnloadedDriver, first_module, walk_modules, walk_unloaded
 from parsers.dump.pages import StoredPages, read_pages, read_ranges
-from parsers.dump.paging import Arm64Paging, Paging, X64Paging, X86PaePaging, X86Paging
+from parsers.dump.paging import Arm64Paging, Paging, X64Paging
+from parsers.dump.paging_x86 import X86PaePaging, X86Paging
 from parsers.dump.physical import PhysicalMemory
 from parsers.dump.processor import STACK_POINTER_OFFSET, Processor, crashing_processor, processors, stack_range
 from parsers.dump.virtual import VirtualMemory

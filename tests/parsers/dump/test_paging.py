@@ -178,6 +178,88 @@ def test_an_address_that_is_none_has_no_deciding_entry(machine: Machine) -> None
         memory.paging.mapping(0x8000000000000000)
 
 
+AP_READ_ONLY, PXN = 1 << 7, 1 << 53
+
+
+@pytest.mark.parametrize(
+    ("entry", "shift", "expected"),
+    [
+        (MARK << 12 | 0x403, 12, (12, True, True, True)),
+        (MARK << 12 | 0x403 | AP_READ_ONLY, 12, (12, True, False, True)),
+        # Read-only until the first write: the processor (DBM) or Windows may write all the same.
+        (1 << 51 | MARK << 12 | 0x403 | AP_READ_ONLY, 12, (12, True, True, True)),
+        (1 << 55 | MARK << 12 | 0x403 | AP_READ_ONLY, 12, (12, True, True, True)),
+        (PXN | MARK << 12 | 0x403, 12, (12, True, True, False)),
+        (PXN | 0x600000 | 0x401 | AP_READ_ONLY, 21, (21, True, False, False)),
+        (0x40000000 | 0x401, 30, (30, True, True, True)),
+        (MARK << 12 | 0x401, 12, (12, False, False, False)),  # the reserved form
+        (1 << 37, 12, (12, False, False, False)),
+        (0, 39, (39, False, False, False)),
+    ],
+)
+def test_the_deciding_entry_of_arm64_tells_what_an_address_allows(
+    entry: int, shift: int, expected: tuple[int, bool, bool, bool]
+) -> None:
+    machine = server2019("arm64")
+    address = VA if shift != 39 else 0xFFFFC18BE0000000
+    machine.set_entry(address, entry, shift)
+    assert mapping_of(machine, header64(6, cr3=machine.cr3 | 1, machine=0xAA64, build=22000), address) == (
+        entry,
+        *expected,
+    )
+
+
+@pytest.mark.parametrize(("bit", "expected"), [(62, (True, False, True)), (59, (True, True, False))])
+def test_a_table_of_arm64_forbids_for_all_that_lies_below_it(bit: int, expected: tuple[bool, bool, bool]) -> None:
+    machine = server2019("arm64")
+    machine.map(VA, MARK)
+    page, at, _ = machine.entry(VA, 21)
+    table = int.from_bytes(machine.page(page)[at : at + 8], "little")
+    machine.set_entry(VA, table | 1 << bit, 21)
+    header = header64(6, cr3=machine.cr3 | 1, machine=0xAA64, build=22000)
+    assert mapping_of(machine, header, VA)[2:] == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "entry", "shift", "expected"),
+    [
+        ("pae", MARK << 12 | 0x63, 12, (12, True, True, True)),
+        ("pae", MARK << 12 | 0x61, 12, (12, True, False, True)),
+        ("pae", 1 << 63 | MARK << 12 | 0x63, 12, (12, True, True, False)),
+        ("pae", 1 << 63 | 0x600000 | 0xE1, 21, (21, True, False, False)),
+        ("pae", 1 << 35, 12, (12, False, False, False)),
+        ("pae", 0, 30, (30, False, False, False)),
+        ("x86", MARK << 12 | 0x63, 12, (12, True, True, True)),
+        ("x86", MARK << 12 | 0x61, 12, (12, True, False, True)),
+        ("x86", 0x400000 | 0xE1, 22, (22, True, False, True)),
+        ("x86", 1 << 28, 12, (12, False, False, False)),
+        ("x86", 0, 22, (22, False, False, False)),
+    ],
+)
+def test_the_deciding_entry_of_x86_tells_what_an_address_allows(
+    kind: str, entry: int, shift: int, expected: tuple[int, bool, bool, bool]
+) -> None:
+    machine = windows7_x86(kind)
+    address = 0x40000000 if shift == 30 else 0xA6000000
+    machine.set_entry(address, entry, shift)
+    header = header32(5, cr3=machine.cr3, pae=int(kind == "pae"), kdbg=KDBG32, modules=LIST32)
+    assert mapping_of(machine, header, address) == (entry, *expected)
+
+
+def mapping_of(machine: Machine, header: bytearray, address: int) -> tuple[int, int, bool, bool, bool]:
+    memory = open_dump(BytesSource(bitmap_dump(header, machine.pages))).memory
+    assert isinstance(memory, VirtualMemory)
+    return tuple(memory.paging.mapping(address))
+
+
+@pytest.mark.parametrize("kind", ["x86", "pae"])
+def test_an_address_beyond_32_bits_has_no_deciding_entry_on_x86(kind: str) -> None:
+    machine = windows7_x86(kind)
+    header = header32(5, cr3=machine.cr3, pae=int(kind == "pae"), kdbg=KDBG32, modules=LIST32)
+    with pytest.raises(ReadError, match="not a 32-bit address"):
+        mapping_of(machine, header, 1 << 32)
+
+
 def test_arm64_pages_and_blocks() -> None:
     machine = server2019("arm64")
     machine.page(MARK)[:8] = b"the page"
