@@ -232,7 +232,7 @@ def test_an_image_name_is_text_padded_with_zeros() -> None:
     assert image_name_offset("x64", 0x850, 17763) == (0x450, False)
     assert image_name_offset("x64", 0xB80, 20348) == (0x5A8, True)
     assert image_name_offset("arm64", 0xC80, 22000) == (0x560, False)
-    assert image_name_offset("x86", 0x2C0, 7601) is None
+    assert image_name_offset("x86", 0x2C0, 7601) == (0x16C, False)
 
 
 def test_a_debugger_block_ends_where_its_size_says() -> None:
