@@ -25,18 +25,15 @@ from parsers.registry import Hive
 _MIB = 1 << 20
 _SIZE = 512 * _MIB
 
-_READ = (
-    """
+_READ = """
 import sys
 path, piece = sys.argv[1], int(sys.argv[2])
 {open}
 for _ in range(8):
     done = 0
     {loop}
-    assert done == %d, done
+    assert done == {size}, done
 """
-    % _SIZE
-)  # noqa: UP031  # braces are for the next step
 _OURS_LOOP = """for at in range(0, disk.size, piece):
         done += len(disk.read_at(at, piece))"""
 _DISSECTS_LOOP = """stream.seek(0)
@@ -94,7 +91,7 @@ def _disks(folder: Path) -> bool:
         subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", form, "-o", options, raw, path], check=True)
         for piece in (64 << 10, _MIB):
             ours, dissects = (
-                [sys.executable, "-c", _READ.format(open=opened, loop=loop), path, str(piece)]
+                [sys.executable, "-c", _READ.format(open=opened, loop=loop, size=_SIZE), path, str(piece)]
                 for opened, loop in zip(_OPEN[name], (_OURS_LOOP, _DISSECTS_LOOP), strict=True)
             )
             title = f"A {name} of 512 MiB, read eight times in pieces of {piece >> 10} KiB"
