@@ -217,12 +217,12 @@ def _own(layer: Layer) -> Iterator[Extent]:
         yield Extent(end, layer.source.size - end, "stored")
 
 
-def describe_partitions(table: PartitionTable, disk: ByteSource) -> TableDict:
+def describe_partitions(table: PartitionTable, disk: ByteSource | None = None) -> TableDict:
     """Return a partition table.
 
     Args:
         table: the table.
-        disk: the disk, for the other copy of a GPT.
+        disk: the disk, to look at both copies of a GPT; None to read nothing for it.
 
     """
     gpt = table.scheme == "gpt"
@@ -233,7 +233,7 @@ def describe_partitions(table: PartitionTable, disk: ByteSource) -> TableDict:
         "partitions": [_partition(item) for item in table.partitions],
         "problems": list(table.problems),
     }
-    if gpt:
+    if gpt and disk is not None:
         first, second, before = gpt_copies(disk, table.sector_size)
         made["copies"] = cast("CopiesDict", {"first": first, "second": second, "before_end": before})
     return made

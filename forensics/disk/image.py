@@ -15,12 +15,13 @@ from forensics.disk.collection import (
     open_archive,
     open_folder,
 )
+from forensics.disk.describe import describe_partitions
 from forensics.disk.files import NtfsFiles
 from forensics.disk.folder import FolderFiles
 from forensics.disk.layouts import drive_folders
 from forensics.disk.options import ImageOptions
 from forensics.disk.pick import identity_of, pick_windows
-from forensics.disk.volumes import Volume, describe_table, find_volumes
+from forensics.disk.volumes import Volume, find_volumes
 from forensics.disk.windows import Beside, WindowsVolume
 from forensics.facts import VolumeFact
 from forensics.remote.address import is_address, shown_address
@@ -173,7 +174,8 @@ def _open_disk(path: str, container: Container, diagnostics: Diagnostics, option
     identity = identity_of(table, volumes[chosen.index])
     partitions = [identity_of(table, volume) for volume in volumes if volume.partition is not None]
     windows = WindowsVolume(chosen.root, chosen.files, diagnostics, identity, beside, partitions, boot, container.ahead)
-    details = {"sector_size": container.sector_size, **describe_table(table), **container.details}
+    described = describe_partitions(table) if table is not None else None
+    details = {"sector_size": container.sector_size, "partition_table": described, **container.details}
     facts = [volume.fact() for volume in volumes]
     return Image(path, container.kind, container.size, facts, windows, container, details)
 

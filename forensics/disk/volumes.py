@@ -14,13 +14,13 @@ from forensics.facts import DynamicDict, EncryptionDict, VolumeFact
 from parsers.bytesource import ByteSource, WindowSource
 from parsers.diagnostics import Diagnostics
 from parsers.disk.ldm import LDM_TYPES
-from parsers.disk.partitions import GPT_TYPES, Partition, PartitionTable, read_partitions
+from parsers.disk.partitions import Partition, PartitionTable, read_partitions
 from parsers.disk.reading import ZeroSource
 from parsers.errors import LockedVolumeError, StopcodeError
 from parsers.ntfs import BootSector, NtfsVolume
 from parsers.ntfs.journal import State
 
-__all__ = ["Volume", "describe_table", "find_volumes"]
+__all__ = ["Volume", "find_volumes"]
 
 _HEAD: Final = 2048
 _UNKNOWN: Final = FileSystem("unknown")
@@ -277,20 +277,3 @@ def _open(volume: Volume, boot: BootSector | None, diagnostics: Diagnostics) -> 
         diagnostics.warning(
             "ntfs.volume-record", f"The label of the volume at {volume.offset:#x} cannot be read: {error.message}"
         )
-
-
-def describe_table(table: PartitionTable | None) -> dict[str, object]:
-    """Return a partition table for `report.source`."""
-    if table is None:
-        return {"partition_table": "none"}
-    listed = [
-        {
-            "number": item.number,
-            "offset": item.offset,
-            "size": item.size,
-            "type": GPT_TYPES.get(item.type, item.type),
-            **({"active": True} if item.active else {}),
-        }
-        for item in table.partitions
-    ]
-    return {"partition_table": table.scheme, "partitions": listed}

@@ -236,8 +236,8 @@ def test_the_description_tells_path_kind_size_and_partitions(tmp_path: Path) -> 
     with open_image(disk, Diagnostics()) as image:
         told = image.describe()
         assert (told["path"], told["kind"], told["size"]) == (str(disk), "raw", 18 * MIB)
-        assert told["partition_table"] == "mbr"
-        assert [item["offset"] for item in told["partitions"]] == [MIB, 9 * MIB]
+        table = told["partition_table"]
+        assert (table["scheme"], [item["offset"] for item in table["partitions"]]) == ("mbr", [MIB, 9 * MIB])
         assert [(item["label"], item["role"]) for item in image.volumes] == [("Data", "system"), ("Windows", "windows")]
         assert image.windows.root == "\\Windows"
 
