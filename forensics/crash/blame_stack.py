@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from forensics.crash.blame_traces import by_former_driver, by_former_word, by_framework_log
 from forensics.crash.case import CrashCase
 from forensics.crash.context import HUNG_AT
 from forensics.crash.instruction import judge_illegal
@@ -187,9 +188,11 @@ def by_stack(case: CrashCase) -> Culprit | None:
         usable = [frame for frame in frames if frame.confidence in wanted]
         # Frames of one confidence are a run from the innermost on: what follows a weaker one is never surer.
         found = _choose(case, usable, weakest="likely" if cumulative else wanted[-1])
+        if found is None and wanted == ("exact",):
+            found = by_former_driver(case, usable)
         if found is not None:
             return found
-    return _last_resort(case)
+    return by_framework_log(case) or by_former_word(case) or _last_resort(case)
 
 
 def _choose(case: CrashCase, frames: list[Frame], *, weakest: str) -> Culprit | None:

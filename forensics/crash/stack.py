@@ -29,7 +29,6 @@ from parsers.dump.modules import LoadedModule
 from parsers.errors import ReadError, StopcodeError
 from parsers.limits import MAX_STACK_FRAMES
 from parsers.unwind.forward import ForwardSearch
-from parsers.unwind.frame_pointer import x86_chain
 from parsers.unwind.registers import REGISTER_NAMES, Registers
 from parsers.unwind.x64 import unwind_frame
 
@@ -115,21 +114,11 @@ class StackWalker:
             from forensics.crash.stack_arm64 import walk_arm64
 
             return walk_arm64(self._evidence, self, context)
-        first = Frame(context.ip, context.sp, self._evidence.modules.at(context.ip), "trap", "exact", interrupted=True)
-        return [first, *self._x86_chain(context)] if machine == "x86" else [first]
+        if machine == "x86":
+            from forensics.crash.stack_x86 import walk_x86
 
-    def _x86_chain(self, context: CrashContext) -> list[Frame]:
-        """Follow the chain of ebp: a function without a frame drops out of it, so never more than `likely`."""
-        around = self._evidence.stack_around(context.sp)
-        if around is None:
-            return []
-        low, high = around
-        frames = []
-        for link in x86_chain(context.registers.get("ebp", 0), self._evidence.memory, low=low, high=high):
-            if not self._evidence.is_code(link.ip):
-                break
-            frames.append(Frame(link.ip, link.sp, self._evidence.modules.at(link.ip), "exact-chain", "likely"))
-        return frames
+            return walk_x86(self._evidence, self, context, scan=scan)
+        return [Frame(context.ip, context.sp, self._evidence.modules.at(context.ip), "trap", "exact", interrupted=True)]
 
     def _walk_x64(self, context: CrashContext, *, at_entry: bool, scan: bool) -> list[Frame]:
         gprs = {name: value for name, value in context.registers.items() if name in REGISTER_NAMES}
@@ -143,7 +132,8 @@ class StackWalker:
             following = following or self._step(frames[-1], first=len(frames) == 1, scan=scan)
             if following is None or following.ip == 0 or (following.ip, following.sp) in seen:
                 break
-            if following.ip < _USER_END or (following.module is None and not following.interrupted):
+            former = following.module is None and modules.unloaded_at(following.ip) is not None
+            if following.ip < _USER_END or (following.module is None and not following.interrupted and not former):
                 break
             seen.add((following.ip, following.sp))
             frames.append(following)
@@ -204,7 +194,10 @@ class StackWalker:
         except StopcodeError:
             return None
         if step.regs.rip >= _USER_END and not self._evidence.is_code(step.regs.rip):
-            return None
+            former = (
+                step.certain and step.function_rva is not None and self._evidence.modules.unloaded_at(step.regs.rip)
+            )
+            return self._make(step.regs, "exact", "exact", frame, image=image.source) if former else None
         sure: Confidence = "exact" if step.certain else "likely"
         method = "exact" if step.certain else "inferred"
         if step.function_rva is None and not self._leaf_is_sure(step.regs.rip):

@@ -15,7 +15,7 @@ DRIVER = 0x8D0F0000
 TRAP = 0x8D0F1B20
 
 
-def _crash(*, broken: bool = False, mark: int = 0xBADB0D00, selector: int = 0x8) -> CrashDict:
+def _crash(*, broken: bool = False, mark: int = 0xBADB0D00, selector: int = 0x8, ebp: int | None = None) -> CrashDict:
     block = bytearray(0x340)
     block[0x10:0x20] = struct.pack("<4sIQ", b"KDBG", 0x340, 0xFFFFFFFF00000000 | BASE)
     modules = [
@@ -28,7 +28,9 @@ def _crash(*, broken: bool = False, mark: int = 0xBADB0D00, selector: int = 0x8)
     struct.pack_into("<II", stack, 0x80, 0, 0)
     trap = bytearray(ESP - TRAP)
     struct.pack_into("<I", trap, 0x08, mark)
-    struct.pack_into("<II", trap, 0x5C, 0x1234, ESP + 0x10)
+    struct.pack_into("<II", trap, 0x5C, 0x1234, ESP + 0x10 if ebp is None else ebp)
+    # The caller's call: E8 rel32 right before the first return address.
+    call = b"\x90\x90\x90\xe8" + struct.pack("<i", -0x80)
     struct.pack_into("<III", trap, 0x68, DRIVER + 0x1234, selector, 0x10246)
     data = bytearray(
         triage_dump32(
@@ -37,7 +39,7 @@ def _crash(*, broken: bool = False, mark: int = 0xBADB0D00, selector: int = 0x8)
             kdbg=bytes(block),
             modules=modules,
             unloaded=[],
-            blocks=[(TRAP, bytes(trap))],
+            blocks=[(TRAP, bytes(trap)), (DRIVER + 0x1300 - 8, call)],
         )
     )
     # The bug check is 0x8E with the trap frame in parameter 3; its own context lies in the kernel.
@@ -60,6 +62,16 @@ def test_a_32_bit_trap_frame_gives_place_and_chain() -> None:
     ]
     assert [frame["confidence"] for frame in crash["stack"]] == ["exact", "likely", "likely"]
     assert (crash["culprit"]["module"], crash["culprit"]["confidence"]) == ("driver.sys", "high")
+
+
+def test_a_break_in_the_chain_is_bridged_by_a_word_with_a_call_before_it() -> None:
+    crash = _crash(ebp=0x1234)
+    found = [(frame["module"], frame["offset"], frame["method"], frame["confidence"]) for frame in crash["stack"]]
+    assert found == [
+        ("driver.sys", "0x1234", "trap", "exact"),
+        ("driver.sys", "0x1300", "scan-call", "guess"),
+        ("ntkrnlpa.exe", "0x5555", "exact-chain", "guess"),
+    ]
 
 
 def test_a_trap_frame_without_its_mark_and_selector_is_not_believed() -> None:
