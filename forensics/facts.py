@@ -257,7 +257,8 @@ class BootFacts(TypedDict, total=False):
     `bcd` is the state of the boot configuration store, `default_device` where its default entry's Windows partition is:
     "ok" the Windows that these facts are of, "other" another partition of the disk, "unknown" none of this disk,
     "missing" none named. `option` are the default entry's options as `name=value`, by bcdedit's names.
-    `component_marks` are the marks of an unfinished transaction in the root of the hive COMPONENTS.
+    `component_marks` are the marks of an unfinished transaction in the root of the hive COMPONENTS. `hibernation` is
+    what hiberfil.sys says: "hibernated" (fast startup too), "resumed" (a resume was begun), "none".
     """
 
     firmware: Literal["bios", "uefi"]
@@ -267,6 +268,7 @@ class BootFacts(TypedDict, total=False):
     safe_mode: bool
     recovery_sequence: bool
     hypervisor_launch: Literal["auto", "off"]
+    hibernation: Literal["none", "hibernated", "resumed"]
     component_marks: list[str]
     last_boot: str
     boots: list[BootRecord]
@@ -381,6 +383,7 @@ class DumpDict(TypedDict, total=False):
     `archive` ("zip", "gz", "xz", "cab") and `member` tell where it was unpacked from; `size` is then the unpacked one.
     `size` of a dump inside a page file or a dedicated dump file is the dump's own. `copy_of` is the path of another
     dump of the disk that is of the same crash and kind: this one is what it was copied from, or a copy of it.
+    `traits` are bits of `attributes` in words ("encrypted", "active", "live", "early boot" …).
     """
 
     path: str
@@ -393,6 +396,7 @@ class DumpDict(TypedDict, total=False):
     comment: str
     writer: str
     attributes: str
+    traits: list[str]
     streams: list[dict[str, Any]]
     where: Where
     copy_of: str
@@ -477,9 +481,10 @@ class CrashDict(TypedDict, total=False):
     `live` is true for a live report (its place, header or code says so): Windows wrote it and ran on, so it is no crash
     and never the latest one.
     `hardware` is the machine as the dump's secondary data tells it; `hardware["fingerprint"]` is the same for dumps of
-    one machine and tells nothing of it. `stack` begins at the fault where there is one, else at the bug check call;
-    `bugcheck_stack` is the call's own stack as far as it is certain, where `stack` is another one. `gaps` are
-    sentences: what the dump does not tell. `left_out` names the lists of an older crash that are not kept whole.
+    one machine and tells nothing of it. `thread` is the address of the current thread.
+    `stack` begins at the fault where there is one, else at the bug check call; `bugcheck_stack` is the call's own stack
+    as far as it is certain, where `stack` is another one. `gaps` are sentences: what the dump does not tell. `left_out`
+    names the lists of an older crash that are not kept whole.
     """
 
     item: str
@@ -497,6 +502,7 @@ class CrashDict(TypedDict, total=False):
     machine: str
     hardware: dict[str, Any]
     process: str
+    thread: str
     context: dict[str, Any]
     stack: list[FrameDict]
     bugcheck_stack: list[FrameDict]

@@ -30,6 +30,7 @@ BOOT = MapFamily(
         "sessions_pending": Field(INTEGER, "number of open servicing sessions"),
         "reboot_pending": flag("servicing waits for a reboot"),
         "hypervisor_launch": Field(enum_of("auto", "off"), "hypervisor launch"),
+        "hibernation": Field(enum_of("none", "hibernated", "resumed"), "hibernation"),
     },
 )
 

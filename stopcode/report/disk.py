@@ -32,7 +32,10 @@ class ContentDict(TypedDict):
 
 
 class WindowsDict(TypedDict):
-    """One Windows on the disk. `chosen` is the one that a scan looks at; `lacks` is what it has not, in words."""
+    """One Windows on the disk. `chosen` is the one that a scan looks at; `lacks` is what it has not, in words.
+
+    `hibernation` is there when hiberfil.sys says "hibernated" (or shut down with fast startup) or "resumed".
+    """
 
     volume: int
     root: str
@@ -40,6 +43,7 @@ class WindowsDict(TypedDict):
     product: NotRequired[str]
     version: NotRequired[str]
     hostname: NotRequired[str]
+    hibernation: NotRequired[str]
     lacks: list[str]
 
 

@@ -161,6 +161,8 @@ def _windows(document: DiskDocument) -> Iterator[Line]:
         known = [item[key] for key in ("product", "version", "hostname") if key in item]
         yield Line(", ".join(known) or "its hives do not tell what it is", indent=2)
         yield from (Line(text, "doubt", 2) for text in item["lacks"])
+        if item.get("hibernation") == "hibernated":
+            yield Line("hibernated, or shut down with fast startup: the disk may be older than its memory", "doubt", 2)
         if len(document["windows"]) > 1:
             yield Line("a scan looks at this one" if item["chosen"] else "a scan does not look at this one", indent=2)
 

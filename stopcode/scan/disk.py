@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from forensics.collect import Machine
+from forensics.collect import Machine, hibernation
 from forensics.collect.system import collect as collect_system
 from forensics.disk.container import Container, open_container
 from forensics.disk.describe import describe_layer, describe_partitions, describe_volume, extents_of, is_counted
@@ -94,7 +94,7 @@ class DiskImage:
         if picked.chosen is not None:
             volumes[picked.chosen.index].role = "windows"
         document["volumes"] = [describe_volume(volume) for volume in volumes]
-        document["windows"] = [_windows(found, found is picked.chosen) for found in picked.found]
+        document["windows"] = [_windows(found, found is picked.chosen, self._diagnostics) for found in picked.found]
         return self._finished(document)
 
     def add_digest(self, progress: Callable[[int, int], None] | None = None) -> None:
@@ -169,11 +169,15 @@ def _told(unreadable: Unreadable) -> UnreadableDict:
     return {"bytes": unreadable.bytes, "ranges": [list(each) for each in unreadable.ranges]}
 
 
-def _windows(found: Candidate, chosen: bool) -> WindowsDict:
+def _windows(found: Candidate, chosen: bool, diagnostics: Diagnostics) -> WindowsDict:
     """Return one Windows, with what its hives say of it; what they do not say is left out."""
     made: WindowsDict = {"volume": found.index, "root": found.root, "chosen": chosen, "lacks": list(found.lacks)}
     facts = empty_facts()
     quiet = Diagnostics()
+    said = diagnostics if chosen else quiet
+    hibernation.collect(Machine(WindowsVolume(found.root, found.files, quiet), Wants(), said), facts)
+    if facts["boot"].get("hibernation", "none") != "none":
+        made["hibernation"] = facts["boot"]["hibernation"]
     try:
         collect_system(Machine(WindowsVolume(found.root, found.files, quiet), Wants(), quiet), facts)
     except StopcodeError:

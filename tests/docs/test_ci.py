@@ -20,6 +20,7 @@ PACKAGE = {
     "llvm-pdbutil": "llvm",
     "llvm-symbolizer": "llvm",
     "mkntfs": "ntfs-3g",
+    "ntfs-3g.probe": "ntfs-3g",
     "ntfscat": "ntfs-3g",
     "ntfscp": "ntfs-3g",
     "ntfsfix": "ntfs-3g",
