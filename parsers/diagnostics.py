@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
-__all__ = ["Diagnostic", "DiagnosticDict", "Diagnostics", "Severity"]
+__all__ = ["Diagnostic", "DiagnosticDict", "Diagnostics", "Severity", "ValueChange", "ValueChangeDict"]
 
 Severity = Literal["info", "warning", "error"]
 
 
+class ValueChangeDict(TypedDict):
+    """A registry value that is another than the one in the hive's file, since the hive's logs were replayed.
+
+    `key` and `value` name it. `before` is what the file holds, `after` what Windows would see: a number, a text, a list
+    of texts, bytes as hex (`0x…`); null where there is no such value. Long ones are cut and end with `…`.
+    """
+
+    key: str
+    value: str
+    before: int | str | list[str] | None
+    after: int | str | list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ValueChange:
+    """A registry value before and after the replay of its hive's logs, as in `ValueChangeDict`."""
+
+    key: str
+    value: str
+    before: int | str | list[str] | None
+    after: int | str | list[str] | None
+
+
 class DiagnosticDict(TypedDict):
-    """A diagnostic as it stands in a report document."""
+    """A diagnostic as it stands in a report document.
+
+    `changes` is what the replay of a hive's logs changed of the values that facts are made of, at most 1,000 of them.
+    """
 
     severity: Severity
     code: str
     message: str
     hint: str
     source: str
+    changes: NotRequired[list[ValueChangeDict]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +59,7 @@ class Diagnostic:
         message: one sentence for a person.
         hint: what to do about it; may be empty.
         source: where: file, key or offset; may be empty.
+        changes: registry values that the replay of a hive's logs changed; empty in all other remarks.
 
     """
 
@@ -39,16 +68,29 @@ class Diagnostic:
     message: str
     hint: str = ""
     source: str = ""
+    changes: tuple[ValueChange, ...] = ()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Diagnostic:
+        """Return the diagnostic that `to_dict` made plain data of."""
+        changes = tuple(ValueChange(**change) for change in data.get("changes", ()))
+        return cls(data["severity"], data["code"], data["message"], data["hint"], data["source"], changes)
 
     def to_dict(self) -> DiagnosticDict:
         """Return the diagnostic as plain data."""
-        return {
+        made: DiagnosticDict = {
             "severity": self.severity,
             "code": self.code,
             "message": self.message,
             "hint": self.hint,
             "source": self.source,
         }
+        if self.changes:
+            made["changes"] = [
+                {"key": each.key, "value": each.value, "before": each.before, "after": each.after}
+                for each in self.changes
+            ]
+        return made
 
 
 @dataclass(slots=True)
@@ -57,16 +99,27 @@ class Diagnostics:
 
     items: list[Diagnostic] = field(default_factory=list)
 
-    def add(self, severity: Severity, code: str, message: str, *, hint: str = "", source: str = "") -> Diagnostic:
+    def add(
+        self,
+        severity: Severity,
+        code: str,
+        message: str,
+        *,
+        hint: str = "",
+        source: str = "",
+        changes: Sequence[ValueChange] = (),
+    ) -> Diagnostic:
         """Add one remark and return it."""
-        item = Diagnostic(severity, code, message, hint, source)
+        item = Diagnostic(severity, code, message, hint, source, tuple(changes))
         if item not in self.items:
             self.items.append(item)
         return item
 
-    def info(self, code: str, message: str, *, hint: str = "", source: str = "") -> None:
+    def info(
+        self, code: str, message: str, *, hint: str = "", source: str = "", changes: Sequence[ValueChange] = ()
+    ) -> None:
         """Add a remark that costs nothing."""
-        self.add("info", code, message, hint=hint, source=source)
+        self.add("info", code, message, hint=hint, source=source, changes=changes)
 
     def warning(self, code: str, message: str, *, hint: str = "", source: str = "") -> None:
         """Add a remark about something doubtful."""

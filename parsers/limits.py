@@ -95,10 +95,13 @@ __all__ = [
     "MAX_REGISTRY_TEXT",
     "MAX_REGISTRY_VALUE",
     "MAX_REPLAY_CHANGES",
+    "MAX_REPLAY_CHANGES_KEPT",
     "MAX_RESCUED_DEPTH",
     "MAX_RESCUED_FILES",
     "MAX_SECONDARY_BLOBS",
     "MAX_SERVICES",
+    "MAX_SHADOW_BLOCKS",
+    "MAX_SHADOW_COPIES",
     "MAX_SMBIOS_STRUCTURES",
     "MAX_SMBIOS_TABLE",
     "MAX_STACK_FRAMES",
@@ -218,8 +221,9 @@ MAX_HIVE_BLOCKS = 2048
 MAX_HIVE_DEPTH = 512
 #: Bytes of one log of a hive (Windows keeps them below some 32 MiB).
 MAX_HIVE_LOG = 64 << 20
-#: Values that one remark lists of those that the replay of a hive's logs changed.
+#: Values that the text of one remark lists of those that the replay of a hive's logs changed; and its data.
 MAX_REPLAY_CHANGES = 20
+MAX_REPLAY_CHANGES_KEPT = 1000
 #: Bytes of one registry value that a collector takes.
 MAX_REGISTRY_VALUE = 16 << 20
 #: Entries of a triage dump's table of memory blocks (real dumps hold at most 5,000).
@@ -346,6 +350,10 @@ MAX_BITLOCKER_TRIES = 16
 MAX_KEYS = 10_000
 #: Bytes of a dynamic disk's database; Windows makes 1 MiB.
 MAX_LDM_DATABASE = 8 << 20
+#: Shadow copies of one volume; Windows keeps at most 512.
+MAX_SHADOW_COPIES = 512
+#: Blocks of one table of a shadow copy; each tells of 508 blocks of 16 KiB that changed: 16 GiB.
+MAX_SHADOW_BLOCKS = 1 << 11
 #: Parts of one dynamic volume that are put together; Disk Management makes one for each time that it is extended.
 MAX_LDM_PARTS = 1024
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from forensics.disk.replayed import changes
 from parsers.bytesource import ByteSource
-from parsers.diagnostics import Diagnostics
+from parsers.diagnostics import Diagnostics, ValueChange
 from parsers.errors import NotCollectedError, StopcodeError
-from parsers.limits import MAX_REPLAY_CHANGES
+from parsers.limits import MAX_REPLAY_CHANGES, MAX_REPLAY_CHANGES_KEPT
 from parsers.registry import Hive
 from parsers.registry.cells import FIRST_BIN
 from parsers.registry.log import Recovery, Unused, recover, why_dirty
@@ -25,6 +25,8 @@ __all__ = ["open_hive", "open_quietly"]
 #: Endings of the two logs since Windows Vista; of the one before, which later ones leave empty.
 _LOGS: Final = (".LOG1", ".LOG2")
 _ONE_LOG: Final = ".LOG"
+#: Characters of a value that a remark's text shows.
+_SHOWN: Final = 80
 _BEFORE: Final = "its facts are those before the last changes, which may be an hour of them"
 
 
@@ -172,11 +174,20 @@ def _tell_changes(source: ByteSource, after: Hive, name: str, path: str, diagnos
         return
     found = changes(before, after, name)
     if found:
-        shown = [f"{change.path}: {change.before} -> {change.after}" for change in found[:MAX_REPLAY_CHANGES]]
+        shown = [_shown(change) for change in found[:MAX_REPLAY_CHANGES]]
         more = f"; and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
         diagnostics.info(
             "hive.changed-by-replay",
             f"Replaying the logs of {name} changed {len(found)} of the values that are looked at: "
             f"{'; '.join(shown)}{more}",
             source=path,
+            changes=found[:MAX_REPLAY_CHANGES_KEPT],
         )
+
+
+def _shown(change: ValueChange) -> str:
+    was, is_ = (
+        "(absent)" if data is None else text if len(text := str(data)) <= _SHOWN else f"{text[:_SHOWN]}…"
+        for data in (change.before, change.after)
+    )
+    return f"{change.key}:{change.value}: {was} -> {is_}"

@@ -204,7 +204,9 @@ class _Batch:
 
     def _judge(self, report: dict[str, Any]) -> dict[str, Any]:
         """Judge the facts of a report again."""
-        kept = [Diagnostic(**item) for item in report["diagnostics"] if not item["code"].startswith("signatures.")]
+        kept = [
+            Diagnostic.from_dict(item) for item in report["diagnostics"] if not item["code"].startswith("signatures.")
+        ]
         lone = report["source"].get("kind") == "dump"
         made = judged_report(
             cast("Facts", report["facts"]),

@@ -11,14 +11,16 @@ import pytest
 from forensics.disk import hives as hives_module
 from forensics.disk.find import candidates
 from forensics.disk.folder import FolderFiles
+from forensics.disk.foreign import SourceFile
 from forensics.disk.windows import WindowsVolume
-from parsers.bytesource import BytesSource
+from parsers.bytesource import ByteSource, BytesSource
 from parsers.diagnostics import Diagnostic, Diagnostics
 from parsers.errors import FormatError, StopcodeError
 from parsers.registry import Hive
-from samples.hive import Key, write_hive
+from parsers.registry.log import recover
+from samples.hive import Key, Value, binary, multi, write_hive
 from tests.forensics.disk.ntfs_disks import software, write_tree
-from tests.parsers.registry.logs import differences, dirty, entry, new_log
+from tests.parsers.registry.logs import base_block, differences, dirty, entry, new_log
 from tests.parsers.registry.walk import survey
 
 Give = Callable[[str], Path]
@@ -73,6 +75,66 @@ def test_a_dirty_hive_is_read_with_its_logs_and_what_they_changed_is_told(tmp_pa
     assert "changed 2 of the values" in changed
     assert "ControlSet001\\Control\\CrashControl:CrashDumpEnabled: 7 -> 2" in changed
     assert "ControlSet001\\Services\\storflt:Start: 3 -> 0" in changed
+    assert said["hive.changed-by-replay"].to_dict()["changes"] == [
+        {"key": "ControlSet001\\Control\\CrashControl", "value": "CrashDumpEnabled", "before": 7, "after": 2},
+        {"key": "ControlSet001\\Services\\storflt", "value": "Start", "before": 3, "after": 0},
+    ]
+    assert "changes" not in replayed.to_dict()
+    assert [Diagnostic.from_dict(item.to_dict()) for item in said.values()] == list(said.values())
+
+
+def replayed_changes(tmp_path: Path, before: Key, after: Key) -> list[tuple[str, str, object, object]]:
+    """What is told to have changed between two SYSTEM hives of one size, of which the first is the one in the file."""
+    old, new = (write_hive(top, "ROOT", time=TIME) for top in (before, after))
+    size = max(len(old), len(new))
+    old, new = (base_block(hive, bins_size=size - 4096) + hive[512:].ljust(size - 512, b"\0") for hive in (old, new))
+    log = new_log(old, [entry(8, size - 4096, differences(old, new))], sequence=8)
+    found, diagnostics = windows(tmp_path, {"SYSTEM": dirty(old), "SYSTEM.LOG1": log})
+    found.hive("SYSTEM")
+    said = told(diagnostics).get("hive.changed-by-replay")
+    return [(each.key, each.value, each.before, each.after) for each in said.changes] if said is not None else []
+
+
+def one_service(values: dict[str, Value | int | str]) -> Key:
+    top = Key()
+    top.set("Select", {"Current": 1})
+    top.set("ControlSet001\\Services\\a", values)
+    return top
+
+
+def test_values_of_every_kind_are_told_as_data_and_long_ones_cut(tmp_path: Path) -> None:
+    before = one_service({"ImagePath": "old", "Type": 1, "DependOnService": multi(["x"])})
+    after = one_service({"ImagePath": "n" * 300, "DependOnService": multi(["x", "y"]), "Group": binary(b"\1\2")})
+    key = "ControlSet001\\Services\\a"
+    assert replayed_changes(tmp_path, before, after) == [
+        (key, "DependOnService", ["x"], ["x", "y"]),
+        (key, "Group", None, "0x0102"),
+        (key, "ImagePath", "old", "n" * 256 + "…"),
+        (key, "Type", 1, None),
+    ]
+
+
+def test_a_value_that_is_damaged_in_the_file_is_not_called_absent_there(tmp_path: Path) -> None:
+    before = one_service({"Start": Value(4, b"\3\0"), "Type": 1})
+    after = one_service({"Start": 3, "Type": 2})
+    assert replayed_changes(tmp_path, before, after) == [("ControlSet001\\Services\\a", "Type", 1, 2)]
+
+
+def test_a_service_that_the_file_lists_and_does_not_hold_is_not_called_absent_there(tmp_path: Path) -> None:
+    old, new = system(3), system(0)
+    at = old.index(b"storflt") - 0x4C
+    assert old[at : at + 2] == b"nk"
+    old = old[:at] + b"xx" + old[at + 2 :]
+    log = new_log(old, [entry(8, BINS, differences(old, new))], sequence=8)
+    found, diagnostics = windows(tmp_path, {"SYSTEM": dirty(old), "SYSTEM.LOG1": log})
+    assert start(found.hive("SYSTEM")) == 0
+    assert "hive.changed-by-replay" not in told(diagnostics)
+
+
+def test_new_values_under_a_key_that_was_written_out_already_are_told(tmp_path: Path) -> None:
+    # The page of the key was flushed before the machine died, those of its values were not: its time tells nothing.
+    before, after = one_service({"Start": 3}), one_service({"Start": 0})
+    assert replayed_changes(tmp_path, before, after) == [("ControlSet001\\Services\\a", "Start", 3, 0)]
 
 
 def test_a_clean_hive_ignores_its_logs(tmp_path: Path) -> None:
@@ -188,6 +250,16 @@ def test_no_more_changes_are_listed_than_the_limit(tmp_path: Path, monkeypatch: 
     message = told(diagnostics)["hive.changed-by-replay"].message
     assert message.count("->") == 1
     assert message.endswith("; and 1 more")
+    assert len(told(diagnostics)["hive.changed-by-replay"].changes) == 2
+
+
+def test_no_more_changes_are_kept_than_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hives_module, "MAX_REPLAY_CHANGES_KEPT", 1)
+    found, diagnostics = windows(tmp_path, {"SYSTEM": dirty(BEFORE), "SYSTEM.LOG1": LOG})
+    found.hive("SYSTEM")
+    changed = told(diagnostics)["hive.changed-by-replay"]
+    assert len(changed.changes) == 1
+    assert "changed 2 of the values" in changed.message
 
 
 @pytest.mark.realdata
@@ -205,6 +277,47 @@ def test_a_real_system_hive_gives_the_service_that_only_its_logs_hold(tmp_path: 
         "LOG1 (4 entries, 2107 to 2110; 10 pages), LOG2 (20 entries, 2111 to 2130" in said["hive.log-replayed"].message
     )
     assert "Services\\ad_driver:Start: (absent) -> 3" in said["hive.changed-by-replay"].message
+
+
+def as_dissect_reads(hive: ByteSource) -> dict[tuple[str, str], object]:
+    """The values of every service by key and name in lower case, those that are told when they change."""
+    from dissect.regf import RegistryHive
+
+    wanted = {"start", "type", "imagepath", "group", "errorcontrol", "dependonservice"}
+    found = {}
+    root = RegistryHive(SourceFile(hive)).root()  # type: ignore[arg-type]  # it reads and seeks, and nothing else
+    for key in root.subkey("ControlSet001").subkey("Services").subkeys():
+        for value in key.values():
+            if value.name.lower() in wanted:
+                data = value.value
+                found[key.name.lower(), value.name.lower()] = [*data] if isinstance(data, list) else data
+    return found
+
+
+@pytest.mark.realdata
+def test_what_a_real_replay_changed_is_what_another_reader_finds_before_and_after(
+    tmp_path: Path, unpacked: Give
+) -> None:
+    paths = {log: unpacked(f"hives/win10-dirty/SYSTEM_B{log}") for log in ("", ".LOG1", ".LOG2")}
+    found, diagnostics = windows(tmp_path, {f"SYSTEM{log}": path for log, path in paths.items()})
+    found.hive("SYSTEM")
+    changed = told(diagnostics)["hive.changed-by-replay"].changes
+    sources = {log: BytesSource(path.read_bytes()) for log, path in paths.items()}
+    replayed = recover(sources[""], [("LOG1", sources[".LOG1"]), ("LOG2", sources[".LOG2"])]).source
+    before, after = as_dissect_reads(sources[""]), as_dissect_reads(replayed)
+    place = "controlset001\\services\\"
+    ours = {
+        (each.key.lower().removeprefix(place), each.value.lower()): (each.before, each.after)
+        for each in changed
+        if each.key.lower().startswith(place)
+    }
+    theirs = {
+        name: (before.get(name), after.get(name))
+        for name in before.keys() | after.keys()
+        if before.get(name) != after.get(name)
+    }
+    assert ours == theirs
+    assert ours["ad_driver", "imagepath"] == (None, "\\??\\C:\\Users\\jcloudy\\AppData\\Local\\Temp\\ad_driver.sys")
 
 
 @pytest.mark.realdata
