@@ -60,7 +60,7 @@ def test_the_report_says_what_the_logs_of_a_real_hive_changed(unpacked: Callable
     assert "2107 to 2110" in said["hive.log-replayed"]
     assert "ad_driver" in said["hive.changed-by-replay"]
     changes = next(item["changes"] for item in report["diagnostics"] if item["code"] == "hive.changed-by-replay")
-    service = {change["value"]: (change["before"], change["after"]) for change in changes if "ad_driver" in change["key"]}
+    service = {item["value"]: (item["before"], item["after"]) for item in changes if "ad_driver" in item["key"]}
     assert (service["Start"], service["Type"]) == ((None, 3), (None, 1))
     assert not problems(report, document_schema("report"))
 
