@@ -19,6 +19,10 @@ __all__ = ["with_journal"]
 #: Folders that a path is followed through.
 _DEPTH: Final = 64
 _HINT: Final = "the disk was copied while its Windows ran, or its machine stopped: a journal holds no content of files"
+_REST: Final = (
+    "what is not read for it is unknown, not missing: to know it, mount a writable copy of the disk in Windows, which "
+    "replays the journal, and scan that copy"
+)
 
 
 def with_journal(
@@ -45,13 +49,13 @@ def with_journal(
         diagnostics.warning(
             "ntfs.journal-unreadable",
             f"The journal of {where} cannot be read, so it is read as it stands: {journal.problem}",
-            hint="what changed last before the machine stopped may be missing",
+            hint=f"what changed last before the machine stopped may be missing; {_REST}",
         )
     elif journal.state == "clean":
         if journal.open:
             diagnostics.info(
                 "ntfs.journal-open",
-                f"{where[0].upper()}{where[1:]} was not dismounted; its journal has nothing to replay",
+                f"{where.capitalize()} was not dismounted; its journal has nothing to replay{_undone(journal)}",
             )
     else:
         _tell(journal, ntfs, after, where, diagnostics)
@@ -64,19 +68,27 @@ def _tell(journal: Journal, before: NtfsVolume, after: NtfsVolume, where: str, d
     text = (
         f"The journal of {where} (version {journal.version}, {journal.records} records behind its checkpoint) "
         f"was not replayed before it was copied; that was done in memory: {len(changed)} file records, "
-        f"{len(journal.folders_touched)} folders"
+        f"{len(journal.folders_touched)} folders{_undone(journal)}"
     )
     if journal.state == "replayed":
         diagnostics.info("ntfs.journal-replayed", text, hint=_HINT)
     else:
         names = [_path(before, number) for number in doubtful]
         lost = f"; not certain, and not read: {_listed(names)}" if names else ""
-        diagnostics.warning("ntfs.journal-not-replayed", f"{text}; not all of it: {journal.problem}{lost}", hint=_HINT)
+        diagnostics.warning("ntfs.journal-not-replayed", f"{text}; not all of it: {journal.problem}{lost}", hint=_REST)
     told = [text for number in changed if (text := _change(before, after, number))]
     if told:
         diagnostics.info(
             "ntfs.journal-changed", f"Files of {where} that its journal changes: {_listed(sorted(told, key=_rank))}"
         )
+
+
+def _undone(journal: Journal) -> str:
+    if not journal.undone:
+        return ""
+    if journal.undone == 1:
+        return "; one transaction that was under way is undone"
+    return f"; {journal.undone} transactions that were under way are undone"
 
 
 def _rank(text: str) -> tuple[bool, str]:

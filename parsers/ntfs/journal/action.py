@@ -10,10 +10,12 @@ from parsers.errors import FormatError
 from parsers.ntfs.journal.records import LogRecord
 from parsers.ntfs.journal.restart import FORMAT
 
-__all__ = ["Action", "Op"]
+__all__ = ["Action", "Op", "Way"]
 
 _HEADER = struct.Struct("<HHHHHHHHHHHHQ")
 _LCNS = 0x20
+_NO_REDO = 2
+_NO_UNDO = 4
 
 
 class Op(IntEnum):
@@ -108,8 +110,8 @@ class Action:
             record.lsn,
             redo,
             undo,
-            _part(data, redo_at, redo_length),
-            _part(data, undo_at, undo_length),
+            _part(data, redo_at, redo_length, held=not record.flags & _NO_REDO),
+            _part(data, undo_at, undo_length, held=not record.flags & _NO_UNDO),
             redo_length,
             undo_length,
             target,
@@ -121,6 +123,46 @@ class Action:
         )
 
 
-def _part(data: bytes, at: int, length: int) -> bytes | None:
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Which way a record is gone: done again, or undone.
+
+    Attributes:
+        undo: whether it is undone.
+        op: number of the operation.
+        new: the bytes that it brings; None where the journal does not hold them.
+        new_length: how many these are, as the record says.
+        old: those that have to stand there: when it is done again those that it would put back, or what it brings
+            where that was written already; when it is undone what it wrote, and nothing else. None where the journal
+            does not hold them.
+        old_length: how many these are, as the record says.
+
+    """
+
+    undo: bool
+    op: int
+    new: bytes | None
+    new_length: int
+    old: bytes | None
+    old_length: int
+
+    @classmethod
+    def forward(cls, action: Action) -> Way:
+        """Do a record again."""
+        return cls(False, action.redo, action.redo_data, action.redo_length, action.undo_data, action.undo_length)
+
+    @classmethod
+    def back(cls, action: Action) -> Way:
+        """Undo a record."""
+        return cls(True, action.undo, action.undo_data, action.undo_length, action.redo_data, action.redo_length)
+
+    def fits(self, held: bytes | bytearray) -> bool:
+        """Tell whether bytes that stand where the change is made are those that have to stand there."""
+        if self.undo:
+            return held == self.old
+        return self.old is None or held in (self.old, self.new)
+
+
+def _part(data: bytes, at: int, length: int, *, held: bool) -> bytes | None:
     part = data[at : at + length]
-    return part if len(part) == length else None
+    return part if len(part) == length and (held or not length) else None

@@ -23,6 +23,7 @@ class Analysis:
     Attributes:
         checkpoint: its tables, brought up to the end of the log.
         records: records behind the checkpoint.
+        last: LSN of the last record of the log.
         opened: by key, attributes with the LSNs from which on the keys stand for them, in order.
         problem: why the log could not be read to its end; "" when it could.
         comparisons: how often a dirty page was held against freed clusters so far.
@@ -31,6 +32,7 @@ class Analysis:
 
     checkpoint: Checkpoint
     records: int = 0
+    last: int = 0
     opened: dict[int, list[tuple[int, OpenAttribute]]] = field(default_factory=dict)
     problem: str = ""
     comparisons: int = 0
@@ -62,6 +64,7 @@ def analyse(reader: LogReader, checkpoint: Checkpoint) -> Analysis:
         found.opened[key] = [(attribute.opened, attribute)]
     try:
         for record in reader.forward(checkpoint.start):
+            found.last = record.lsn
             if record.lsn == checkpoint.start:
                 continue
             found.records += 1

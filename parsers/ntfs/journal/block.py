@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from parsers.errors import FormatError
-from parsers.ntfs.journal.action import Op
+from parsers.ntfs.journal.action import Op, Way
 from parsers.ntfs.journal.entries import Entries
 from parsers.ntfs.journal.restart import FORMAT
 
@@ -28,42 +28,36 @@ def check_block(page: bytearray) -> Entries:
     return Entries(page, _HEADER, len(page))
 
 
-def _insert(entries: Entries, place: int, new: bytes, _old: bytes | None) -> None:
+def _insert(entries: Entries, place: int, new: bytes, _way: Way) -> None:
     entries.insert(place, new)
 
 
-def _delete(entries: Entries, place: int, _new: bytes, old: bytes | None) -> None:
-    entries.delete(place, old)
+def _delete(entries: Entries, place: int, _new: bytes, way: Way) -> None:
+    entries.delete(place, way.old)
 
 
-def _write_end(entries: Entries, place: int, new: bytes, _old: bytes | None) -> None:
-    entries.write_end(place, new)
-
-
-BLOCK_OPS: Final[dict[int, Callable[[Entries, int, bytes, bytes | None], object]]] = {
+BLOCK_OPS: Final[dict[int, Callable[[Entries, int, bytes, Way], None]]] = {
     Op.ADD_BLOCK_ENTRY: _insert,
     Op.DELETE_BLOCK_ENTRY: _delete,
-    Op.WRITE_END_OF_BLOCK: _write_end,
+    Op.WRITE_END_OF_BLOCK: Entries.write_end,
     Op.SET_BLOCK_VCN: Entries.set_vcn,
     Op.UPDATE_BLOCK_NAME: Entries.update_name,
 }
 
 
-def change_block(page: bytearray, op: int, place: int, new: bytes, old: bytes | None) -> None:
+def change_block(page: bytearray, way: Way, place: int) -> None:
     """Make one change to a block.
 
     Args:
         page: the block.
-        op: one of `BLOCK_OPS`.
-        place: where the entry stands in it.
-        new: the bytes that the journal brings.
-        old: those it would put back; None where it does not tell them.
+        way: the change; its operation is one of `BLOCK_OPS`.
+        place: where the entry stands in the block.
 
     Raises:
         FormatError: the change does not fit; the block may be half changed then.
 
     """
-    BLOCK_OPS[op](check_block(page), place, new, old)
+    BLOCK_OPS[way.op](check_block(page), place, way.new or b"", way)
     check_block(page)
 
 

@@ -6,6 +6,7 @@ import struct
 from typing import Final
 
 from parsers.errors import FormatError
+from parsers.ntfs.journal.action import Way
 from parsers.ntfs.journal.restart import FORMAT
 
 __all__ = ["Entries"]
@@ -135,31 +136,33 @@ class Entries:
         self._places = self._walk()
         return size
 
-    def write_end(self, place: int, data: bytes) -> None:
+    def write_end(self, place: int, data: bytes, way: Way) -> None:
         """Replace all entries from a place on."""
         self.check(place)
         used = place - self._header + len(data)
         if used > self.room:
             raise _doubt("the index node has no room for the entries")
+        if way.undo and not way.fits(self._page[place : self._header + self.used]):
+            raise _doubt("the index does not hold what is to be undone")
         self._page[place : place + len(data)] = data
         self._set_used(used)
         self._places = self._walk()
 
-    def set_vcn(self, place: int, new: bytes, old: bytes | None) -> None:
+    def set_vcn(self, place: int, new: bytes, way: Way) -> None:
         """Set the block that lies before an entry: its last eight bytes."""
         end = place + self.check(place)
         if len(new) != 8 or not self._page[place + 12] & _HAS_BLOCK:
             raise _doubt("the index entry has no block before it")
-        self._overwrite(end - 8, new, old)
+        self._overwrite(end - 8, new, way)
 
-    def update_name(self, place: int, new: bytes, old: bytes | None) -> None:
+    def update_name(self, place: int, new: bytes, way: Way) -> None:
         """Set times, sizes and flags of a name."""
         size = self.check(place)
         if len(new) != _NAME_LENGTH or size < _NAME_AT + _NAME_LENGTH or self._page[place + 12] & _LAST:
             raise _doubt("the index entry holds no name")
-        self._overwrite(place + _NAME_AT, new, old)
+        self._overwrite(place + _NAME_AT, new, way)
 
-    def _overwrite(self, at: int, new: bytes, old: bytes | None) -> None:
-        if old is not None and self._page[at : at + len(old)] not in (old, new):
+    def _overwrite(self, at: int, new: bytes, way: Way) -> None:
+        if not way.fits(self._page[at : at + way.old_length]):
             raise _doubt("the index does not hold what the journal expects")
         self._page[at : at + len(new)] = new

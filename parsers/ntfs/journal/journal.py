@@ -8,7 +8,8 @@ A clean journal costs its two restart pages; of one that is not clean only what 
 
 References: torvalds/linux fs/ntfs3/fslog.c, tuxera/ntfs-3g (ntfsrecover.c, playlog.c), msuhanov/dfir_ntfs (LogFile.py),
 jschicht/LogFileParser. Tried on logs that Windows 7, 8.1 and 10 wrote and on volumes made dirty, with `ntfsrecover` on
-a copy as the judge. Undoing transactions that were under way has no judge: what it would change is refused.
+a copy as the judge: of what is done again as it is, of what is undone with its `-u`, for of itself it leaves
+transactions alone that were under way.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from parsers.ntfs.journal.restart import FORMAT, read_restart
 from parsers.ntfs.journal.segment import resident_content
 from parsers.ntfs.journal.source import ReplayedSource
 from parsers.ntfs.journal.tables import read_checkpoint
+from parsers.ntfs.journal.undo import undo
 from parsers.ntfs.volume import NtfsVolume
 from parsers.overlay import OverlaySource
 
@@ -70,7 +72,7 @@ class Journal:
         open: whether the volume was not dismounted.
         version: of the log, "1.1"; "" where it was emptied or cannot be read.
         records: records behind the checkpoint.
-        undone: transactions under way that would have to be undone; what they change is doubtful.
+        undone: transactions under way that were undone, as far as that is certain.
         touched: what its changes touch, places that hold them already left out.
         source: the volume to read from: as it is, or replayed.
         content: data within file records that changed and that no journal holds: number of the record, name.
@@ -138,7 +140,9 @@ def _replay(journal: Journal, volume: NtfsVolume, reader: LogReader, checkpoint:
         start = analysis.redo_from
         if start is not None:
             replay.redo(reader, start)
-        journal.undone = replay.undo(reader)
+        if reader.end_problem:
+            replay.problems.append(reader.end_problem)
+        journal.undone = undo(replay, reader, analysis.checkpoint.transactions)
     replay.doubtful()
     overlay = OverlaySource(source, GRANULE)
     for page in replay.pages.values():
@@ -147,7 +151,7 @@ def _replay(journal: Journal, volume: NtfsVolume, reader: LogReader, checkpoint:
         if page.data is not None and page.changed and not page.problem:
             _lay(overlay, page)
     changed = 0
-    for granule, data in replay.plain.items():
+    for granule, data in replay.plain.sectors.items():
         if data != source.read_at(granule, GRANULE):
             overlay.put(granule, bytes(data))
             changed += 1

@@ -49,6 +49,10 @@ class LogPages:
         log: `$LogFile`'s bytes.
         restart: what its restart page tells.
 
+    Attributes:
+        end: where the last page ends.
+        lost_copy: whether one of the places for copies holds a page that is torn or overwritten.
+
     """
 
     def __init__(self, log: ByteSource, restart: Restart) -> None:
@@ -57,6 +61,7 @@ class LogPages:
         self._chunks: OrderedDict[int, bytes] = OrderedDict()
         self._kept: tuple[int, LogPage | None] = (-1, None)
         self.end = restart.size // restart.page * restart.page
+        self.lost_copy = False
         self._copies = self._read_copies()
 
     def _raw(self, offset: int) -> bytes:
@@ -84,8 +89,12 @@ class LogPages:
         restart = self._restart
         found: dict[int, LogPage] = {}
         for number in range(restart.copies):
-            copy = self._parsed(2 * restart.system_page + number * restart.page)
+            place = 2 * restart.system_page + number * restart.page
+            copy = self._parsed(place)
             if copy is None:
+                # Of the many places of version 2.0 some may never have been used; zeros there mean nothing.
+                zeros = restart.version[0] != 1 and not any(self._raw(place))
+                self.lost_copy |= not zeros and self.damaged(place)
                 continue
             if restart.version[0] == 1:
                 # The place of the page stands where a page has its last LSN.
@@ -112,6 +121,16 @@ class LogPages:
                 home = copy
             self._kept = (offset, home)
         return self._kept[1]
+
+    def damaged(self, offset: int) -> bool:
+        """Tell whether a place holds what was no whole page; where none was ever written there is 0xFF.
+
+        Raises:
+            ReadError: the place cannot be read.
+
+        """
+        data = self._raw(offset)
+        return self._parsed(offset) is None and data.count(0xFF) != len(data)
 
     def following(self, offset: int) -> int:
         """Return the place of the page that is written after the one at `offset`."""

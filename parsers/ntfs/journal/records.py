@@ -32,6 +32,8 @@ class LogRecord:
         previous, undo_next: LSNs of the record of the same transaction before it, and of the one to undo after it.
         kind: `CLIENT_RECORD` or `CLIENT_RESTART`.
         transaction: its key in the table of transactions.
+        flags: 1: it goes on in the next page; 2, 4 (seen in logs of Windows 10): it holds no data to do it again, and
+            none to undo it.
         data: what NTFS wrote.
         next: LSN that a record behind it would have.
 
@@ -42,6 +44,7 @@ class LogRecord:
     undo_next: int
     kind: int
     transaction: int
+    flags: int
     data: bytes
     next: int
 
@@ -53,11 +56,15 @@ class LogReader:
         pages: the log's pages.
         restart: what its restart page tells.
 
+    Attributes:
+        end_problem: set when the end of the log was reached: why it may not be what was written last; "" when it is.
+
     """
 
     def __init__(self, pages: LogPages, restart: Restart) -> None:
         self._pages = pages
         self._restart = restart
+        self.end_problem = ""
         self._mask = (1 << restart.offset_bits) - 1
 
     def offset(self, lsn: int) -> int:
@@ -116,7 +123,7 @@ class LogReader:
             lap += behind < place
             place, at = behind, restart.data
         following = lap << restart.offset_bits | (place + at) >> 3
-        return LogRecord(lsn, previous, undo_next, kind, transaction, b"".join(parts), following)
+        return LogRecord(lsn, previous, undo_next, kind, transaction, flags, b"".join(parts), following)
 
     def forward(self, start: int) -> Iterator[LogRecord]:
         """Yield the record of an LSN and all behind it, to the end of the log.
@@ -154,8 +161,12 @@ class LogReader:
         if self._restart.current > last:
             raise FormatError(FORMAT, "records are missing before its newest one", offset=where)
         place = where - where % self._restart.page
+        damaged = self._pages.lost_copy
         for _ in range(_LOOK_AHEAD):
             page = self._pages.page(place)
             if page is not None and page.last_end > last:
                 raise FormatError(FORMAT, "newer records lie behind a damaged place", offset=where)
+            damaged |= page is None and self._pages.damaged(place)
             place = self._pages.following(place)
+        if damaged:
+            self.end_problem = "the end of the log is damaged: what was written last is not known"

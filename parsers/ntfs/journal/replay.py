@@ -2,7 +2,8 @@
 
 A page is changed only when it is in the table of dirty pages, the record is not older than the page's entry there, its
 clusters were not freed, and its own LSN is older than the record's. Changes that do not fit make the page doubtful for
-good, unless a later record brings it as a whole.
+good, unless a later record brings it as a whole. So does a page that is newer than the log's end: the log and the page
+are not of one moment.
 """
 
 from __future__ import annotations
@@ -11,28 +12,23 @@ from typing import Final
 
 from parsers.bytesource import ByteSource
 from parsers.errors import FormatError
-from parsers.limits import (
-    MAX_JOURNAL_CHANGED,
-    MAX_JOURNAL_DIRTY_CLUSTERS,
-    MAX_JOURNAL_PAGES,
-    MAX_JOURNAL_RECORDS,
-)
-from parsers.ntfs.journal.action import Action, Op
+from parsers.limits import MAX_JOURNAL_CHANGED, MAX_JOURNAL_DIRTY_CLUSTERS, MAX_JOURNAL_PAGES
+from parsers.ntfs.journal.action import Action, Op, Way
 from parsers.ntfs.journal.analysis import Analysis
 from parsers.ntfs.journal.block import BLOCK_OPS, change_block, new_block
 from parsers.ntfs.journal.places import GRANULE, Page, PageKind, Pieces, load, pieces_of
+from parsers.ntfs.journal.plain import BITS, PlainSectors, stretch
 from parsers.ntfs.journal.records import CLIENT_RECORD, LogReader
 from parsers.ntfs.journal.restart import FORMAT
-from parsers.ntfs.journal.segment import SEGMENT_OPS, change_segment, initialized, resident_content
+from parsers.ntfs.journal.segment import SEGMENT_OPS, change_segment, in_use, initialized, resident_content
 from parsers.ntfs.journal.tables import OpenAttribute
 from parsers.ntfs.record import DATA, INDEX_ALLOCATION, record_number
 from parsers.ntfs.volume import ROOT, BootSector
 
-__all__ = ["PROVEN", "Replay"]
+__all__ = ["NO_PAGE", "PROVEN", "Replay"]
 
-_BITS: Final = (Op.SET_BITS, Op.CLEAR_BITS)
 #: Operations of records that name clusters and change no page.
-_NO_PAGE: Final = (
+NO_PAGE: Final = (
     Op.NOOP, Op.COMPENSATION, Op.DELETE_DIRTY_CLUSTERS, Op.HOT_FIX, Op.END_TOP_LEVEL, Op.PREPARE, Op.COMMIT,
     Op.FORGET, Op.OPEN_ATTRIBUTE, Op.ATTRIBUTES_DUMP, Op.NAMES_DUMP, Op.DIRTY_DUMP, Op.TRANSACTIONS_DUMP,
 )  # fmt: skip
@@ -43,29 +39,17 @@ _ONE: Final = (Op.CREATE_ATTRIBUTE, Op.UPDATE_RESIDENT)
 #: Records of the volume's own files. They are read as they stand when it is doubtful what they should hold, as is the
 #: root folder: without them there is no volume.
 _OWN_FILES: Final = 12
-#: Bits of one page that one record may set or clear.
-_MOST_BITS: Final = 8 << 16
-
-
-#: Operations whose result was held against that of ntfsrecover, byte by byte, and against the volume they came from.
+#: Operations whose result, done again and undone, was held against that of ntfsrecover, byte by byte, or against the
+#: volume they came from where ntfsrecover is wrong.
 PROVEN: Final = frozenset(
     (
         Op.INITIALIZE_RECORD, Op.DEALLOCATE_RECORD, Op.CREATE_ATTRIBUTE, Op.DELETE_ATTRIBUTE, Op.UPDATE_RESIDENT,
         Op.UPDATE_MAPPING_PAIRS, Op.SET_SIZES, Op.ADD_ROOT_ENTRY, Op.DELETE_ROOT_ENTRY, Op.UPDATE_ROOT_NAME,
         Op.ADD_BLOCK_ENTRY, Op.DELETE_BLOCK_ENTRY, Op.UPDATE_BLOCK_NAME, Op.WRITE_END_OF_RECORD,
-        Op.WRITE_END_OF_BLOCK, Op.UPDATE_NONRESIDENT, Op.SET_BITS, Op.CLEAR_BITS,
+        Op.WRITE_END_OF_BLOCK, Op.UPDATE_NONRESIDENT, Op.SET_BITS, Op.CLEAR_BITS, Op.SET_ROOT_VCN, Op.SET_BLOCK_VCN,
+        Op.ZERO_END_OF_RECORD,
     )
 )  # fmt: skip
-
-
-class _Way:
-    """Which way a record is gone: done again, or undone."""
-
-    def __init__(self, action: Action, *, undo: bool) -> None:
-        self.undo = undo
-        self.op = action.undo if undo else action.redo
-        self.new, self.old = (action.undo_data, action.redo_data) if undo else (action.redo_data, action.undo_data)
-        self.old_length = action.redo_length if undo else action.undo_length
 
 
 class Replay:
@@ -78,7 +62,7 @@ class Replay:
 
     Attributes:
         pages: the file records and index blocks that were looked at, by their places.
-        plain: other sectors that were changed, by their places.
+        plain: other sectors that were changed.
         plain_records: how many records changed such sectors, by file and type of attribute.
         refused: places that are doubtful, each with the reason.
         problems: doubts that have no place.
@@ -91,7 +75,7 @@ class Replay:
         self._boot = boot
         self._analysis = analysis
         self.pages: dict[Pieces, Page] = {}
-        self.plain: dict[int, bytearray] = {}
+        self.plain = PlainSectors(source)
         self.plain_records: dict[tuple[int, int], int] = {}
         self.refused: dict[tuple[int, int], str] = {}
         self.problems: list[str] = []
@@ -110,8 +94,8 @@ class Replay:
             for record in reader.forward(start):
                 if record.kind == CLIENT_RECORD:
                     action = Action.parse(record)
-                    if action.lcns and action.redo not in _NO_PAGE:
-                        self._go(action, _Way(action, undo=False))
+                    if action.lcns and action.redo not in NO_PAGE:
+                        self.make(action, Way.forward(action))
         except FormatError as error:
             self.refuse_all(error.message)
 
@@ -124,40 +108,21 @@ class Replay:
             if lcn and not self._is_root(attribute):
                 self._refuse_cluster(lcn, why)
 
-    def undo(self, reader: LogReader) -> int:
-        """Make doubtful what transactions changed that were not complete; return how many of them changed something.
+    # One record ---------------------------------------------------------------------------------------------------
 
-        Windows would undo them. No program that could judge it does: ntfsrecover leaves them alone.
+    def make(self, action: Action, way: Way, doubt: str = "") -> None:
+        """Do one record again, or undo it, where the volume lacks that; what is doubtful is noted.
+
+        Args:
+            action: the record.
+            way: which of the two.
+            doubt: why what the record changes is doubtful in any case; "" when it is not.
 
         Raises:
+            FormatError: there is too much to do.
             ReadError: a place cannot be read.
 
         """
-        undone = 0
-        steps = 0
-        for transaction in self._analysis.checkpoint.transactions.values():
-            lsn = 0 if transaction.committed else transaction.undo_next
-            real = False
-            while lsn and steps < MAX_JOURNAL_RECORDS:
-                steps += 1
-                try:
-                    record = reader.read(lsn)
-                    if record is None or record.kind != CLIENT_RECORD or record.undo_next >= lsn:
-                        raise FormatError(FORMAT, f"the record {lsn:#x}, which is to be undone, is not there")
-                    action = Action.parse(record)
-                except FormatError as error:
-                    self.problems.append(error.message)
-                    break
-                if action.lcns and action.undo not in _NO_PAGE:
-                    real = True
-                    self._go(action, _Way(action, undo=True))
-                lsn = record.undo_next
-            undone += real
-        return undone
-
-    # One record ---------------------------------------------------------------------------------------------------
-
-    def _go(self, action: Action, way: _Way) -> None:
         attribute = self._analysis.attribute(action.target, action.lsn)
         size, kind = 0, None
         if attribute is None:
@@ -169,8 +134,10 @@ class Replay:
         elif way.op in BLOCK_OPS or (way.op == Op.UPDATE_NONRESIDENT and attribute.type == INDEX_ALLOCATION):
             if attribute.type == INDEX_ALLOCATION and 512 <= attribute.block <= 0x10000 and not attribute.block & 511:
                 size, kind = attribute.block, "index"
-        elif way.op == Op.UPDATE_NONRESIDENT or way.op in _BITS:
+        elif way.op == Op.UPDATE_NONRESIDENT or way.op in BITS:
             try:
+                if doubt and way.op not in BITS:
+                    raise FormatError(FORMAT, doubt)
                 self._plain(action, way, record_number(attribute.file), attribute.type)
             except FormatError as error:
                 self._refuse(action, attribute, error.message)
@@ -199,48 +166,57 @@ class Replay:
             return
         page = self._page("record" if kind == "record" else "index", number, vcn,
                           pieces_of(lcns, self._boot.cluster, start, size))  # fmt: skip
-        if page is None or (not way.undo and page.lsn >= action.lsn):
+        if page is None:
             return
-        self._change(page, action, way, size)
+        if page.lsn > self._analysis.last:
+            page.problem = page.problem or "it was written after the journal's last record"
+        elif way.undo or page.lsn < action.lsn:
+            self._change(page, action, way, size, doubt)
 
-    def _change(self, page: Page, action: Action, way: _Way, size: int) -> None:
+    def _change(self, page: Page, action: Action, way: Way, size: int, doubt: str) -> None:
         self._bytes += size
         if self._bytes > MAX_JOURNAL_CHANGED:
             raise FormatError(FORMAT, "too many changes", expected=f"<= {MAX_JOURNAL_CHANGED} bytes")
         try:
             if way.undo:
-                raise FormatError(FORMAT, "a transaction that was not complete, which Windows would undo")
+                if page.problem or _never_made(page, action, way):
+                    return
+                if doubt:
+                    raise FormatError(FORMAT, doubt)
+                if page.lsn < action.lsn or way.old is None:
+                    raise FormatError(FORMAT, "it cannot be told whether what is to be undone was done")
             if way.op not in PROVEN:
                 raise FormatError(FORMAT, "an operation that was not held against another program yet")
-            if way.new is None:
+            if way.new is None and way.op != Op.ZERO_END_OF_RECORD:
                 raise FormatError(FORMAT, "the journal does not hold what is to be written")
             if way.op == Op.INITIALIZE_RECORD and action.record_offset == 0:
-                page.data = initialized(way.new, size)
+                if way.undo and page.data is not None and in_use(page.data):
+                    raise FormatError(FORMAT, "the file record that is to be brought back is in use")
+                page.data = initialized(way.new or b"", size)
                 page.problem = ""
             elif way.op == Op.UPDATE_NONRESIDENT:
                 if action.attribute_offset:
                     raise FormatError(FORMAT, "the journal writes a part of an index block")
-                page.data = new_block(way.new, size, page.vcn)
+                page.data = new_block(way.new or b"", size, page.vcn)
                 page.problem = ""
             elif page.problem:
                 return
             elif page.data is None:
                 raise FormatError(FORMAT, f"the {'file record' if page.kind == 'record' else 'index block'} is torn")
             elif way.op in SEGMENT_OPS:
-                change_segment(
-                    page.data, way.op, action.record_offset, action.attribute_offset, way.new, way.old, way.old_length
-                )
+                change_segment(page.data, way, action.record_offset, action.attribute_offset)
             elif way.op in BLOCK_OPS:
-                change_block(page.data, way.op, action.attribute_offset, way.new, way.old)
+                change_block(page.data, way, action.attribute_offset)
             else:
                 raise FormatError(FORMAT, "a part of a file record")
             page.check_identity()
             if way.op in _CONTENT:
                 for name in resident_content(page.data, action.record_offset, only=way.op in _ONE):
                     self.content.add((page.number, name))
-            page.data[8:16] = action.lsn.to_bytes(8, "little")
+            if not way.undo:
+                page.data[8:16] = action.lsn.to_bytes(8, "little")
         except FormatError as error:
-            what = f"operation {way.op:#x} of the record {action.lsn:#x}"
+            what = f"operation {way.op:#x}{' that undoes' if way.undo else ' of'} the record {action.lsn:#x}"
             page.problem = page.problem or f"{error.message.removeprefix(FORMAT + ': ')} ({what})"
         page.applied(way.op, action.lsn)
 
@@ -322,82 +298,36 @@ class Replay:
         for offset, length in page.pieces:
             for granule in range(offset, offset + length, GRANULE):
                 other = self._owners.setdefault(granule, page)
-                if other is not page or granule in self.plain:
+                if other is not page or granule in self.plain.sectors:
                     other.problem = page.problem = "two things stand in one place"
 
-    def _plain(self, action: Action, way: _Way, number: int, kind: int) -> None:
+    def _plain(self, action: Action, way: Way, number: int, kind: int) -> None:
         """Change bytes or bits that stand in no page.
 
         Raises:
             FormatError: the change does not fit.
+            ReadError: a place cannot be read.
 
         """
-        new = way.new
-        if new is None or not new:
-            raise FormatError(FORMAT, "a change without its bytes")
-        start = action.within + action.record_offset
-        length = len(new)
-        first = count = 0
-        if way.undo:
-            # Of the volume's bitmaps nothing is read; what else lies there is doubtful.
-            if way.op not in _BITS:
-                raise FormatError(FORMAT, "a transaction that was not complete, which Windows would undo")
-            return
-        if way.op in _BITS:
-            if length < 8:
-                raise FormatError(FORMAT, "a range of bits that is cut")
-            first, count = int.from_bytes(new[:4], "little"), int.from_bytes(new[4:8], "little")
-            if first + count > _MOST_BITS:
-                raise FormatError(FORMAT, "a range of bits that leaves its page")
-            start += first // 8
-            length = (first + count + 7) // 8 - first // 8
-        else:
-            start += action.attribute_offset
+        start, length = stretch(way)
+        start += action.within + action.record_offset + (0 if way.op in BITS else action.attribute_offset)
         if not length:
             return
         lcns = self._clusters(action, start, length, undo=way.undo)
         if lcns is None:
             return
-        cluster = self._boot.cluster
         key = (number, kind)
         self.plain_records[key] = self.plain_records.get(key, 0) + 1
-        done = 0
-        for offset, size in pieces_of(lcns, cluster, start, length):
-            data = self._plain_bytes(offset, size)
-            if way.op in _BITS:
-                _set_bits(data, 8 * done, first % 8, count, on=way.op == Op.SET_BITS)
-            else:
-                data[:] = new[done : done + size]
-            self._put_plain(offset, data)
-            done += size
-
-    def _plain_bytes(self, offset: int, size: int) -> bytearray:
-        data = bytearray()
-        for granule in range(offset - offset % GRANULE, offset + size, GRANULE):
-            if granule in self._owners:
-                self._owners[granule].problem = "two things stand in one place"
-            if granule not in self.plain:
-                if len(self.plain) >= 8 * MAX_JOURNAL_PAGES:
-                    raise FormatError(FORMAT, "the journal changes too many places")
-                self.plain[granule] = bytearray(self._source.read_at(granule, GRANULE).ljust(GRANULE, b"\0"))
-            data += self.plain[granule]
-        return data[offset % GRANULE :][:size]
-
-    def _put_plain(self, offset: int, data: bytearray) -> None:
-        at = 0
-        while at < len(data):
-            granule, within = (offset + at) // GRANULE * GRANULE, (offset + at) % GRANULE
-            part = data[at : at + GRANULE - within]
-            self.plain[granule][within : within + len(part)] = part
-            at += len(part)
+        pieces = pieces_of(lcns, self._boot.cluster, start, length)
+        for offset, size in pieces:
+            for granule in range(offset - offset % GRANULE, offset + size, GRANULE):
+                if granule in self._owners:
+                    self._owners[granule].problem = "two things stand in one place"
+        self.plain.change(way, pieces)
 
 
-def _set_bits(data: bytearray, skipped: int, first: int, count: int, *, on: bool) -> None:
-    """Set or clear bits `first` to `first + count` of a stretch whose first `skipped` bits lie before `data`."""
-    low, high = max(first, skipped) - skipped, min(first + count, skipped + 8 * len(data)) - skipped
-    if low >= high:
-        return
-    span = int.from_bytes(data[low // 8 : (high + 7) // 8], "little")
-    mask = ((1 << (high - low)) - 1) << low % 8
-    span = span | mask if on else span & ~mask
-    data[low // 8 : (high + 7) // 8] = span.to_bytes((high + 7) // 8 - low // 8, "little")
+def _never_made(page: Page, action: Action, way: Way) -> bool:
+    """Tell whether a file record that is to be freed again was never made: only that it would be was written."""
+    if way.op != Op.DEALLOCATE_RECORD or action.redo != Op.NOOP:
+        return False
+    return page.data is None or not in_use(page.data)

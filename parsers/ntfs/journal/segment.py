@@ -15,13 +15,13 @@ from collections.abc import Callable
 from typing import Final
 
 from parsers.errors import FormatError
-from parsers.ntfs.journal.action import Op
+from parsers.ntfs.journal.action import Op, Way
 from parsers.ntfs.journal.entries import Entries
 from parsers.ntfs.journal.restart import FORMAT
 from parsers.ntfs.record import DATA, FILE_NAME, INDEX_ROOT
 from parsers.ntfs.runs import highest_cluster
 
-__all__ = ["SEGMENT_OPS", "change_segment", "check_segment", "initialized", "resident_content"]
+__all__ = ["SEGMENT_OPS", "change_segment", "check_segment", "in_use", "initialized", "resident_content"]
 
 _LINKS: Final = 0x12
 _FIRST: Final = 0x14
@@ -99,13 +99,12 @@ def _resize(page: bytearray, at: int, size: int, keep: int) -> None:
 class _Change:
     """One change: the record, the attribute, and the bytes that come and go."""
 
-    def __init__(self, page: bytearray, at: int, within: int, new: bytes, old: bytes | None, old_length: int) -> None:
+    def __init__(self, page: bytearray, way: Way, at: int, within: int) -> None:
         self.page = page
+        self.way = way
         self.at = at
         self.within = within
-        self.new = new
-        self.old = old
-        self.old_length = old_length
+        self.new = way.new or b""
         self.places = check_segment(page)
 
     def attribute(self, *, resident: bool) -> int:
@@ -117,15 +116,15 @@ class _Change:
         return _u32(self.page, self.at + 4)
 
     def expect(self, at: int) -> None:
-        """Hold the bytes at a place against those that the journal would put back."""
-        if self.old is not None and self.page[at : at + len(self.old)] not in (self.old, self.new):
+        """Hold the bytes at a place against those that have to stand there."""
+        if not self.way.fits(self.page[at : at + self.way.old_length]):
             raise _doubt("the file record does not hold what the journal expects")
 
     # What each operation does -----------------------------------------------------------------------------------
 
     def deallocate(self) -> None:
         """Free the record. Windows counts its sequence number up (a real log); ntfsrecover leaves it."""
-        if not _u16(self.page, _FLAGS) & _IN_USE:
+        if not in_use(self.page):
             raise _doubt("the file record is free already")
         _put(self.page, _FLAGS, 2, _u16(self.page, _FLAGS) & ~_IN_USE)
         _put(self.page, 0x10, 2, _u16(self.page, 0x10) % 0xFFFF + 1)
@@ -160,7 +159,8 @@ class _Change:
         size, used = _u32(self.page, self.at + 4), _u32(self.page, _USED)
         gone = bytes(self.page[self.at : self.at + size])
         # Content of files is not in the journal.
-        if self.old is not None and gone[: len(self.old)] != self.old and not _content(gone):
+        old = self.way.old
+        if old is not None and gone[: len(old)] != old and not _content(gone):
             raise _doubt("the file record does not hold the attribute that the journal removes")
         self.page[self.at : used - size] = self.page[self.at + size : used]
         _put(self.page, _USED, 4, used - size)
@@ -173,13 +173,13 @@ class _Change:
         value, length = _u16(self.page, self.at + 0x14), _u32(self.page, self.at + 0x10)
         end = self.within + len(self.new)
         content = _content(self.page[self.at : self.at + size])
-        if len(self.new) == self.old_length:
+        if len(self.new) == self.way.old_length:
             if self.within < value or end > value + length:
                 raise _doubt("the change lies outside of the attribute's value")
             if not content:
                 self.expect(self.at + self.within)
         else:
-            if self.within < value or self.within + self.old_length != value + length:
+            if self.within < value or self.within + self.way.old_length != value + length:
                 raise _doubt("the attribute's value has not the length that the journal expects")
             if not content:
                 self.expect(self.at + self.within)
@@ -211,10 +211,10 @@ class _Change:
         if len(self.new) not in (24, 32):
             raise _doubt("the sizes that the journal sets are cut")
         places = (0x28, 0x38, 0x30, 0x40)[: len(self.new) // 8 if packed else 3]
-        new, old = self.new, self.old
+        new, old = self.new, self.way.old
         for number, place in enumerate(places):
-            at, part = self.at + place, slice(8 * number, 8 * number + 8)
-            if old is not None and len(old) >= part.stop and self.page[at : at + 8] not in (old[part], new[part]):
+            held, part = self.page[self.at + place :][:8], slice(8 * number, 8 * number + 8)
+            if old is not None and held != old[part] and (self.way.undo or (old[part] and held != new[part])):
                 raise _doubt("the attribute has not the sizes that the journal expects")
         for number, place in enumerate(places):
             self.page[self.at + place : self.at + place + 8] = new[8 * number : 8 * number + 8]
@@ -245,23 +245,24 @@ class _Change:
     def delete_entry(self) -> None:
         """Remove an entry."""
         entries, place = self._root(), self.at + self.within
-        size = entries.delete(place, self.old)
+        size = entries.delete(place, self.way.old)
         entries.set_room(entries.room - size, self.at + _u32(self.page, self.at + 4))
         self._grow_root(-size)
 
     def set_entry_vcn(self) -> None:
         """Set the block that lies before an entry."""
-        self._root().set_vcn(self.at + self.within, self.new, self.old)
+        self._root().set_vcn(self.at + self.within, self.new, self.way)
 
     def update_entry_name(self) -> None:
         """Set times, sizes and flags of a name."""
-        self._root().update_name(self.at + self.within, self.new, self.old)
+        self._root().update_name(self.at + self.within, self.new, self.way)
 
     def zero_end(self) -> None:
-        """Zero what lies behind the record's end."""
-        if self.at < self.places[-1] + 4 or self.at + len(self.new) > len(self.page):
+        """Zero what lies behind the record's attributes, to its end."""
+        start = self.at + self.within
+        if start < self.places[-1] + 4 or start + self.way.new_length != len(self.page):
             raise _doubt("the journal zeroes what is in use")
-        self.page[self.at : self.at + len(self.new)] = bytes(len(self.new))
+        self.page[start:] = bytes(self.way.new_length)
 
 
 def _indexed(attribute: bytes) -> bool:
@@ -288,27 +289,26 @@ SEGMENT_OPS: Final[dict[int, Callable[[_Change], None]]] = {
 }
 
 
-def change_segment(
-    page: bytearray, op: int, at: int, within: int, new: bytes, old: bytes | None, old_length: int
-) -> None:
+def change_segment(page: bytearray, way: Way, at: int, within: int) -> None:
     """Make one change to a file record whose sectors' ends are put back.
 
     Args:
         page: the record.
-        op: one of `SEGMENT_OPS`.
+        way: the change; its operation is one of `SEGMENT_OPS`.
         at: where the attribute stands in the record.
         within: where the change is in the attribute.
-        new: the bytes that the journal brings.
-        old: those it would put back; None where it does not tell them.
-        old_length: how many these are.
 
     Raises:
         FormatError: the change does not fit; the record may be half changed then.
 
     """
-    change = _Change(page, at, within, new, old, old_length)
-    SEGMENT_OPS[op](change)
+    SEGMENT_OPS[way.op](_Change(page, way, at, within))
     check_segment(page)
+
+
+def in_use(page: bytearray) -> bool:
+    """Tell whether a file record is in use."""
+    return bool(_u16(page, _FLAGS) & _IN_USE)
 
 
 def initialized(data: bytes, size: int) -> bytearray:

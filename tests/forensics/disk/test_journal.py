@@ -71,14 +71,42 @@ def test_a_driver_and_a_hive_are_read_as_the_journal_leaves_them_and_that_is_tol
 
 @made
 def test_a_file_whose_change_is_doubtful_is_named_and_not_read(volumes: tuple[bytes, bytes]) -> None:
-    volume, diagnostics = opened(made_dirty(*volumes, ended=False))
+    dirty = bytearray(made_dirty(*volumes))
+    raw = Raw(bytes(dirty))
+    name = "vmstorfl.sys".encode("utf-16-le")
+    number, place = next(
+        (each, where)
+        for each in range(24, raw.records)
+        if name in (raw.record(each) or b"")
+        for where, data in raw.attributes(each)
+        if data[0] == 0x80
+    )
+    # Neither the size that the journal expects nor the one that it brings.
+    dirty[raw.mft + number * 1024 + place + 0x30] ^= 1
+    volume, diagnostics = opened(bytes(dirty))
     assert volume.fact().get("journal") == "not replayed"
     assert volume.ntfs is not None
+    files = NtfsFiles(volume.ntfs)
     with pytest.raises(StopcodeError, match="its journal changes this place"):
-        NtfsFiles(volume.ntfs).open(DRIVER)
+        files.open(DRIVER)
+    assert files.open(HIVE).read_at(0, 40_000) == noise(20_480, 4)
     message = told(diagnostics)["ntfs.journal-not-replayed"]
     assert message.startswith("warning: ")
-    assert DRIVER in message
+    assert f"not read: {DRIVER}" in message
+    assert "has not the sizes that the journal expects" in message
+    (item,) = (item for item in diagnostics.items if item.code == "ntfs.journal-not-replayed")
+    assert "mount a writable copy" in (item.hint or "")
+
+
+@made
+def test_a_transaction_that_was_under_way_is_undone_and_that_is_told(volumes: tuple[bytes, bytes]) -> None:
+    volume, diagnostics = opened(made_dirty(*volumes, ended=False))
+    assert volume.fact().get("journal") == "clean"
+    assert volume.ntfs is not None
+    assert NtfsFiles(volume.ntfs).open(DRIVER).size == 12_002
+    message = told(diagnostics)["ntfs.journal-open"]
+    assert message.startswith("info: ")
+    assert "one transaction that was under way is undone" in message
 
 
 @made

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import struct
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 CLUSTER = 4096
 MFT, ROOT_INDEX, BITMAP, MFT_BITMAP = 0x18, 0x40, 0x68, 0x90
@@ -46,13 +48,13 @@ class Raw:
         self.mft = int.from_bytes(data[0x30:0x38], "little") * CLUSTER
 
     def record(self, number: int) -> bytearray | None:
-        raw = self.data[self.mft + number * 1024 :][:1024]
+        raw = self.data[self.mft + number * 1024 : self.mft + (number + 1) * 1024]
         return unguarded(raw) if raw[:4] == b"FILE" else None
 
     @property
     def records(self) -> int:
         number = 0
-        while self.data[self.mft + number * 1024 :][:4] == b"FILE":
+        while self.data[self.mft + number * 1024 : self.mft + number * 1024 + 4] == b"FILE":
             number += 1
         return number
 
@@ -66,6 +68,19 @@ class Raw:
         pairs = attribute[int.from_bytes(attribute[0x20:0x22], "little") :]
         low, high = pairs[0] & 15, pairs[0] >> 4
         return int.from_bytes(pairs[1 + low : 1 + low + high], "little"), int.from_bytes(pairs[1 : 1 + low], "little")
+
+    def clusters(self, number: int, kind: int) -> list[int]:
+        """All clusters of an attribute that has one part."""
+        found: list[int] = []
+        lcn = 0
+        attribute = next(data for _, data in self.attributes(number) if data[0] == kind and data[8])
+        pairs = attribute[int.from_bytes(attribute[0x20:0x22], "little") :]
+        while pairs[0]:
+            low, high = pairs[0] & 15, pairs[0] >> 4
+            lcn += int.from_bytes(pairs[1 + low : 1 + low + high], "little", signed=True)
+            found += range(lcn, lcn + int.from_bytes(pairs[1 : 1 + low], "little"))
+            pairs = pairs[1 + low + high :]
+        return found
 
 
 def attributes(page: bytes | bytearray) -> list[tuple[int, bytes]]:
@@ -121,31 +136,47 @@ class Step:
 
 @dataclass
 class LogWriter:
-    """Writes a log of version 1.1 or 2.0."""
+    """Writes a log of version 1.1 or 2.0.
+
+    `back` is how many bytes before the log's end the first record stands: behind them the log goes on in front.
+    """
 
     size: int = 0x200000
     version: tuple[int, int] = (1, 1)
+    back: int = 0
+    tables: int = 1
     pages: dict[int, bytearray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.first = 0x4000 if self.version[0] == 1 else 0x22000
         self.bits = 67 - self.size.bit_length()
-        self.at = self.first + HEAD
-        self.last = self.previous = self.checkpoint = 0
+        self.at = (self.size - self.back if self.back else self.first) + HEAD
+        self.last = self.checkpoint = self.oldest = 0
+        self.previous: dict[int, int] = {}
         self.lap = 2
+        self.order: list[int] = []
 
     def lsn(self, offset: int) -> int:
         return self.lap << (64 - self.bits) | offset >> 3
 
     def _page(self, offset: int) -> bytearray:
+        if offset not in self.pages:
+            self.order.append(offset)
         return self.pages.setdefault(
             offset,
             bytearray(struct.pack("<4sHHQIIHHHH", b"RCRD", 0x28, 9, 0, 0, 0, 1, 1, HEAD, 0).ljust(PAGE, b"\0")),
         )
 
-    def add(self, data: bytes, kind: int = 1, transaction: int = 0x18) -> int:
+    def _into_page(self) -> None:
+        """Go behind a page's header, and from the end of the log to its beginning."""
+        if self.at == self.size:
+            self.at, self.lap = self.first, self.lap + 1
         if self.at % PAGE == 0:
             self.at += HEAD
+
+    def add(self, data: bytes, kind: int = 1, transaction: int = 0x18, undo_next: int | None = None) -> int:
+        self._into_page()
+        data += bytes(-len(data) % 8)
         # No space too small for a record may stay behind in a page.
         end = self.at + 0x30 + len(data)
         left = PAGE - end % PAGE
@@ -153,13 +184,14 @@ class LogWriter:
             data += bytes(left)
         lsn = self.lsn(self.at)
         spans = self.at % PAGE + 0x30 + len(data) > PAGE
+        previous = self.previous.get(transaction, 0)
+        undo_next = previous if undo_next is None else undo_next
         head = struct.pack(
-            "<QQQIHHIIHHHH", lsn, self.previous, self.previous, len(data), 0, 0, kind, transaction, int(spans), 0, 0, 0
+            "<QQQIHHIIHHHH", lsn, previous, undo_next, len(data), 0, 0, kind, transaction, int(spans), 0, 0, 0
         )
         rest = head + data
         while rest:
-            if self.at % PAGE == 0:
-                self.at += HEAD
+            self._into_page()
             home = self.at - self.at % PAGE
             page, within = self._page(home), self.at % PAGE
             part = rest[: PAGE - within]
@@ -173,18 +205,59 @@ class LogWriter:
                 struct.pack_into("<Q", page, 0x20, lsn)
         self.last = lsn
         if kind == 1:
-            self.previous = lsn
+            self.previous[transaction] = lsn
         return lsn
 
-    def step(self, step: Step) -> int:
-        return self.add(step.client(), transaction=step.transaction)
+    def step(self, step: Step, undo_next: int | None = None) -> int:
+        return self.add(step.client(), transaction=step.transaction, undo_next=undo_next)
 
     def begin(self) -> None:
         """A full page of nothing, then the checkpoint: no tables, for nothing was open."""
         self.add(Step(0, 0).client().ljust(PAGE - HEAD - 0x30, b"\0"))
-        self.previous = 0
-        restart = struct.pack("<IIQ", 1, 0, 0).ljust(0x50, b"\0") + struct.pack("<I", CLUSTER)
+        self.previous = {}
+        self.check()
+
+    def check(
+        self,
+        dirty: Mapping[tuple[int, int, int], int] = MappingProxyType({}),
+        active: Mapping[int, tuple[int, int]] = MappingProxyType({}),
+        attributes: Mapping[int, tuple[int, int, int]] = MappingProxyType({}),
+    ) -> None:
+        """A checkpoint.
+
+        Args:
+            dirty: by (key of the attribute, cluster of it, cluster of the volume), LSNs of the first change.
+            active: by key, LSNs of a transaction's first record and of the one to be undone next.
+            attributes: by key, type, file, and bytes of an index block.
+
+        """
+        start = self.last
+        places, lengths = [], []
+        old = not self.tables
+        open_size = 0x2C if old else 0x28
+        for code, table in (
+            (0x1D, _table(open_size, {key: _opened(old, *each) for key, each in attributes.items()})),
+            (0x1F, _table(0x2C if old else 0x28, {
+                0x18 + number * (0x2C if old else 0x28): _dirty(old, *each, lsn)
+                for number, (each, lsn) in enumerate(dirty.items())
+            })),
+            (0x20, _table(0x28, {key: struct.pack("<IB3xQQQ", 0xFFFFFFFF, 1, *lsns, lsns[1])
+                                 for key, lsns in active.items()})),
+        ):  # fmt: skip
+            if table:
+                head = struct.pack("<HHHHHHHHHHHHQ", code, 0, 0x28, len(table) & 0xFFFF, 0x28, 0, 0, 0, 0, 0, 0, 0, 0)
+                places.append(self.add(head.ljust(0x28, b"\0") + table))
+            else:
+                places.append(0)
+            lengths.append(len(table))
+            self.previous.pop(0x18, None) if 0x18 not in active else None
+        opened_at, dirty_at, active_at = places
+        restart = struct.pack(
+            "<IIQQQQQIIII", self.tables, 0, start if places != [0, 0, 0] else 0, opened_at, 0, dirty_at, active_at,
+            lengths[0], 0, lengths[1], lengths[2],
+        ).ljust(0x50, b"\0") + struct.pack("<I", CLUSTER)  # fmt: skip
         self.checkpoint = self.add(restart.ljust(0x70, b"\0"), kind=2, transaction=0)
+        self.oldest = min([self.checkpoint, *dirty.values(), *(first for first, _ in active.values())])
 
     def restart(self, flags: int = 0, in_use: int = 0) -> bytes:
         major, minor = self.version
@@ -192,7 +265,7 @@ class LogWriter:
             "<QHHHHIHHQIHHI", self.last, 1, 0xFFFF, in_use, flags, self.bits, 0xE0, 0x40, self.size, 0x70, 0x30, HEAD,
             1,
         ).ljust(0x40, b"\0")  # fmt: skip
-        client = struct.pack("<QQHHHHHHI", self.checkpoint, self.checkpoint, 0xFFFF, 0xFFFF, 0, 0, 0, 0, 8)
+        client = struct.pack("<QQHHHHHHI", self.oldest, self.checkpoint, 0xFFFF, 0xFFFF, 0, 0, 0, 0, 8)
         area += client + "NTFS".encode("utf-16-le")
         head = struct.pack("<4sHHQIIHHH", b"RSTR", 0x1E, 9, 0, PAGE, PAGE, 0x30, minor, major)
         return guarded((head.ljust(0x30, b"\0") + area).ljust(PAGE, b"\0"))
@@ -201,7 +274,7 @@ class LogWriter:
         """The log; its newest page stands only in its copy."""
         out = bytearray(b"\xff" * self.size)
         out[:PAGE] = out[PAGE : 2 * PAGE] = self.restart(flags, in_use)
-        homes = sorted(self.pages)
+        homes = self.order
         for home in homes[:-1]:
             out[home : home + PAGE] = guarded(self.pages[home])
         copies = homes[:-3:-1] if self.version[0] == 1 else homes[-1:]
@@ -214,6 +287,28 @@ class LogWriter:
             place = (2 + number) * PAGE
             out[place : place + PAGE] = guarded(page)
         return bytes(out)
+
+
+def _table(size: int, entries: Mapping[int, bytes]) -> bytes:
+    """A table of a checkpoint: entries by their places in it."""
+    if not entries:
+        return b""
+    count = (max(entries) - 0x18) // size + 1
+    out = bytearray(struct.pack("<HHH6xIII", size, count, len(entries), 0, 0, 0).ljust(0x18 + count * size, b"\0"))
+    for key, entry in entries.items():
+        out[key : key + len(entry)] = entry
+    return bytes(out)
+
+
+def _opened(old: bool, kind: int, file: int, block: int) -> bytes:
+    if old:
+        return struct.pack("<IIQQIIII", 0xFFFFFFFF, 0, file, 0, 0, kind, 0, 0)[:0x28] + struct.pack("<I", block)
+    return struct.pack("<IIIIQQQ", 0xFFFFFFFF, block, kind, 0, file, 0, 0)
+
+
+def _dirty(old: bool, target: int, vcn: int, lcn: int, lsn: int) -> bytes:
+    head = struct.pack("<IIII", 0xFFFFFFFF, target, CLUSTER, 1)
+    return head + (b"\0" * 4 if old else b"") + struct.pack("<QQQ", vcn, lsn, lcn)
 
 
 def opened(raw: Raw) -> list[Step]:
@@ -404,9 +499,8 @@ def metadata(data: bytes, raw: Raw) -> dict[str, bytes]:
             continue
         used = int.from_bytes(page[0x18:0x1C], "little")
         found[f"record {number}"] = bytes(page[:0x30] + page[0x36:used])
-    lcn, count = raw.run(5, 0xA0)
-    for number in range(count):
-        block = data[(lcn + number) * CLUSTER :][:CLUSTER]
+    for number, lcn in enumerate(raw.clusters(5, 0xA0)):
+        block = data[lcn * CLUSTER : (lcn + 1) * CLUSTER]
         if block[:4] == b"INDX":
             page = unguarded(block)
             end = 0x18 + int.from_bytes(page[0x1C:0x20], "little")
@@ -418,11 +512,17 @@ def metadata(data: bytes, raw: Raw) -> dict[str, bytes]:
 
 
 def made_dirty(
-    before: bytes, after: bytes, version: tuple[int, int] = (1, 1), extra: tuple[Step, ...] = (), *, ended: bool = True
+    before: bytes,
+    after: bytes,
+    version: tuple[int, int] = (1, 1),
+    extra: tuple[Step, ...] = (),
+    *,
+    ended: bool = True,
+    back: int = 0,
 ) -> bytes:
     """A volume as it is before a change, with the data after it, and a journal that brings the change."""
     old, new = Raw(before), Raw(after)
-    log = LogWriter(version=version)
+    log = LogWriter(version=version, back=back)
     log.begin()
     for step in [*opened(old), *steps(old, new), *extra]:
         log.step(step)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import lzma
-import random
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,30 +12,31 @@ from hypothesis import strategies as st
 from parsers.bytesource import BytesSource
 from parsers.errors import ReadError, StopcodeError
 from parsers.ntfs import NtfsVolume
-from parsers.ntfs.journal import Journal, analysis, read_journal, records, replay
+from parsers.ntfs.journal import analysis, read_journal, records, replay
 from parsers.ntfs.volume import ROOT
-from tests.forensics.disk.ntfs_disks import ntfs_volume, run
+from tests.parsers.ntfs.changes import (
+    CASES,
+    REST,
+    bytes_of,
+    copied,
+    in_deep_folder,
+    journal_of,
+    made,
+    noise,
+    written_whole,
+)
 from tests.parsers.ntfs.journals import (
     LogWriter,
     Raw,
     Step,
-    attributes,
-    entries,
     made_dirty,
     metadata,
     opened,
     recovered,
     steps,
-    unguarded,
     with_log,
 )
 from tests.parsers.ntfs.volumes import at, content, survey
-
-made = pytest.mark.peer("mkntfs", "ntfscp", "wimlib-imagex", "ntfsrecover")
-
-
-def noise(length: int, seed: int) -> bytes:
-    return random.Random(seed).randbytes(length)
 
 
 class Counted(BytesSource):
@@ -50,70 +48,6 @@ class Counted(BytesSource):
         data = super().read_at(offset, length)
         self.bytes_read += len(data)
         return data
-
-
-def copied(place: Path, name: str, data: bytes, stream: str = "") -> None:
-    file = place.with_suffix(".file")
-    file.write_bytes(data)
-    run("ntfscp", "-f", "-q", *(("-N", stream) if stream else ()), place, file, name)
-
-
-def replaced(place: Path) -> None:
-    copied(place, "/driver.sys", noise(36_002, 3))
-    copied(place, "/HIVE", noise(20_480, 4))
-
-
-def added(place: Path) -> None:
-    copied(place, "/new.sys", noise(9_000, 5))
-
-
-def streamed(place: Path) -> None:
-    copied(place, "/driver.sys", noise(5_000, 6), "Extra")
-
-
-@pytest.fixture(scope="module")
-def volumes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """A volume with an old driver and a hive, and what three changes make of it."""
-    folder = tmp_path_factory.mktemp("journal")
-    old = folder / "old.img"
-    with old.open("wb") as file:
-        file.truncate(16 << 20)
-    run("mkntfs", "-F", "-Q", "-s", 512, "-c", 4096, "-p", 2048, "-H", 255, "-S", 63, old)
-    copied(old, "/driver.sys", noise(12_002, 1))
-    copied(old, "/HIVE", noise(8_192, 2))
-    copied(old, "/other.txt", noise(5_000, 9))
-    found = {"old": old.read_bytes()}
-    changes: tuple[Callable[[Path], None], ...] = (replaced, added, streamed)
-    for change in changes:
-        place = folder / f"{change.__name__}.img"
-        shutil.copy(old, place)
-        change(place)
-        found[change.__name__] = place.read_bytes()
-    found["dirty"] = made_dirty(found["old"], found["replaced"])
-    return found
-
-
-def journal_of(data: bytes) -> Journal:
-    source = BytesSource(data)
-    return read_journal(NtfsVolume(source), source)
-
-
-def bytes_of(journal: Journal) -> bytes:
-    return journal.source.read_at(0, journal.source.size)
-
-
-@pytest.fixture(scope="module")
-def small_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """A volume with a folder whose index stands in its record, and what changes to its files make of it."""
-    folder = tmp_path_factory.mktemp("folders")
-    old = ntfs_volume(folder / "old.img", {"sub/driver.sys": noise(12_002, 1), "sub/z.txt": noise(900, 2)}, mib=16)
-    found = {"old": old.read_bytes()}
-    for name, path, data in (("replaced", "/sub/driver.sys", noise(36_002, 3)), ("added", "/sub/new.sys", b"")):
-        place = folder / f"{name}.img"
-        shutil.copy(old, place)
-        copied(place, path, data)
-        found[name] = place.read_bytes()
-    return found
 
 
 @made
@@ -139,36 +73,6 @@ def test_an_index_within_a_record_is_changed_as_ntfsrecover_does(
         assert data[: skip.start] + data[skip.stop :] == theirs[name][: skip.start] + theirs[name][skip.stop :], name
 
 
-def written_whole(old: bytes, new: bytes) -> dict[str, tuple[Step, ...]]:
-    """The other operations, each as one change to a volume."""
-    raw = Raw(old)
-    lcn, _ = raw.run(5, 0xA0)
-    mine, theirs = (unguarded(data[lcn * 4096 : lcn * 4096 + 4096]) for data in (old, new))
-    places = [*entries(theirs)]
-    first, end = places[3][0], places[-1][0] + len(places[-1][1])
-    bits, _ = raw.run(6, 0x80)
-    record = raw.record(64)
-    assert record is not None
-    at, data = attributes(record)[-1]
-    used = int.from_bytes(record[0x18:0x1C], "little")
-    shorter = bytearray(record[at:used])
-    shorter[0x38:0x40] = (len(data)).to_bytes(8, "little")
-    bitmap = old[bits * 4096 + 0x80 : bits * 4096 + 0x90]
-    return {
-        "bytes of a stream": (Step(0x08, 0x08, b"\xaa" * 16, bitmap, 0x68, (bits,), at=0x80),),
-        "an index block": (
-            Step(0, 0, bytes(0x500)),
-            Step(0x08, 0, bytes(theirs[:end]), b"", 0x40, (lcn,), size=8),
-        ),
-        "the end of an index block": (
-            Step(0x10, 0x10, bytes(theirs[first:end]), bytes(mine[first:end]), 0x40, (lcn,), within=first, size=8),
-        ),
-        "the end of a record": (
-            Step(0x04, 0x04, bytes(shorter), bytes(record[at:used]), lcns=(raw.mft // 4096 + 16,), at=at, vcn=16),
-        ),
-    }
-
-
 @made
 @pytest.mark.parametrize("what", ["bytes of a stream", "an index block", "the end of an index block",
                                   "the end of a record"])  # fmt: skip
@@ -186,14 +90,29 @@ def test_what_is_written_as_a_whole_is_what_ntfsrecover_writes(
     assert ours != metadata(old, Raw(old))
 
 
-CASES = {
-    "a driver and a hive grow": ("old", "replaced"),
-    "they shrink again": ("replaced", "old"),
-    "a file comes": ("old", "added"),
-    "a file goes": ("added", "old"),
-    "a stream comes": ("old", "streamed"),
-    "a stream goes": ("streamed", "old"),
-}
+@made
+@pytest.mark.parametrize("what", ["a block before an entry of a block", "a block before an entry of a record",
+                                  REST])  # fmt: skip
+def test_what_changes_in_a_deep_folder_is_what_ntfsrecover_changes(
+    deep_folder: bytes, tmp_path: Path, what: str
+) -> None:
+    old = bytearray(deep_folder)
+    raw = Raw(deep_folder)
+    step = in_deep_folder(deep_folder)[what]
+    if what == REST:
+        rest = step.lcns[0] * 4096 + step.block * 512 + step.at + 16
+        old[rest : rest + 8] = b"leftover"
+    dirty = made_dirty(bytes(old), bytes(old), extra=(step,))
+    journal = journal_of(dirty)
+    assert (journal.state, journal.problem) == ("replayed", "")
+    place = tmp_path / "dirty.img"
+    place.write_bytes(dirty)
+    theirs, ours = recovered(place), bytes_of(journal)
+    assert metadata(ours, raw) == metadata(theirs, raw)
+    if what == REST:
+        assert ours[rest : rest + 8] == theirs[rest : rest + 8] == bytes(8)
+    else:
+        assert metadata(ours, raw) != metadata(bytes(old), raw)
 
 
 @made
@@ -258,18 +177,6 @@ def test_clean_journals_cost_their_restart_pages_alone(volumes: dict[str, bytes]
         journal = read_journal(ntfs, source)
         assert (journal.state, journal.open, journal.source) == ("clean", False, source)
         assert source.bytes_read - before <= 0x2000 + 1024
-
-
-@made
-def test_a_transaction_that_was_not_complete_leaves_its_files_doubtful(volumes: dict[str, bytes]) -> None:
-    dirty = made_dirty(volumes["old"], volumes["replaced"], ended=False)
-    journal = journal_of(dirty)
-    assert (journal.state, journal.undone) == ("not replayed", 1)
-    assert "not complete" in journal.problem
-    ntfs = NtfsVolume(journal.source)
-    with pytest.raises(ReadError, match="its journal changes this place"):
-        at(ntfs, "/driver.sys")
-    assert content(ntfs, at(ntfs, "/other.txt")) == noise(5_000, 9)
 
 
 @made
