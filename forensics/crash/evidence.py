@@ -248,10 +248,22 @@ class Evidence:
     @cached_property
     def cr2(self) -> int | None:
         """CR2 of the crashing processor as its KPRCB keeps it: the address of its last page fault."""
+        return self._special_register(0x08)
+
+    @cached_property
+    def cr8(self) -> int | None:
+        """CR8 of the crashing processor as its KPRCB keeps it: the interrupt level when the bug check was called."""
+        return self._special_register(0xA0)
+
+    def _special_register(self, at: int) -> int | None:
+        """Return one of the KSPECIAL_REGISTERS of x64 in the crashing processor's block.
+
+        Offsets: `volatilityfoundation/volatility: plugins/overlays/windows` (_KSPECIAL_REGISTERS of build 17763).
+        """
         kdbg, prcb = self.dump.kdbg, self.dump.prcb
         if kdbg is None or prcb is None or self.dump.machine != "x64":
             return None
         offset = kdbg.value("OffsetPrcbProcStateSpecialReg")
-        if offset is None or offset + 16 > len(prcb):
+        if offset is None or offset + at + 8 > len(prcb):
             return None
-        return int.from_bytes(prcb[offset + 8 : offset + 16], "little")
+        return int.from_bytes(prcb[offset + at : offset + at + 8], "little")

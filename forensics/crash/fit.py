@@ -8,9 +8,8 @@ what is certain turns a verdict:
 * `doubts`: sentences that speak against the place and turn nothing;
 * `misfits`: contradictions, each with how sure it is and the bit that would explain it.
 
-x64 whole; of x86 and ARM64 the instruction against the access reported. The instruction pointer is looked at in
-fit_pointer.py, single bits of addresses in fit_bits.py, both with what only x64 has: its page tables, its canonical
-addresses, the fill between its functions.
+The instruction pointer is looked at in fit_pointer.py, single bits of addresses and page-table entries in fit_bits.py,
+what the trap itself says in fit_trap.py: each tells what it asks of which processor.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from forensics.crash.decode import decode
 from forensics.crash.evidence import Evidence
 from forensics.crash.fit_bits import FlippedPointer, flipped_pointer, is_canonical, page_table_words
 from forensics.crash.fit_pointer import pointer_misfit
+from forensics.crash.fit_trap import irql_words, syndrome_words
 from forensics.crash.hardware import one_bit
 from forensics.crash.reported import TRAP_CODES, ReportedAccess, reported_access
 from forensics.crash.stack import StackWalker
@@ -104,24 +104,30 @@ def examine(
     if evidence.code not in TRAP_CODES:
         return fit
     fit.reported = reported_access(evidence, record)
-    found = pointer_misfit(evidence, walker, fault) if machine == "x64" else None
+    found = pointer_misfit(evidence, walker, fault)
     if found is not None:
         fit.misfits.append(Misfit(*found))
+    trap = syndrome_words(fault, fit.reported)
+    if trap.broken:
+        fit.misfits.append(Misfit(trap.broken, "medium"))
     if fit.reported is not None:
-        _hold_access(evidence, fit, fault, fit.reported)
+        _hold_access(evidence, fit, fault, fit.reported, by_tables=trap.by_tables)
+        level = irql_words(evidence, fault, fit.reported)
+        fit.doubts += level.doubts
+        if fit.agrees or fit.misfits:
+            # Alone they would only say that the report is whole, not that the instruction made the access.
+            fit.agrees += level.agrees + trap.agrees
+    fit.doubts += trap.doubts
     _hold_division(fit, record, evidence)
     return fit
 
 
-def _hold_access(evidence: Evidence, fit: Fit, fault: CrashContext, reported: ReportedAccess) -> None:
+def _hold_access(
+    evidence: Evidence, fit: Fit, fault: CrashContext, reported: ReportedAccess, *, by_tables: bool
+) -> None:
     instruction = fit.instruction
-    if reported.irql is not None and reported.irql < 2:
-        fit.doubts.append(
-            f"parameter 2 gives the IRQL as {reported.irql}: below 2 the pager would have been asked, unless "
-            "interrupts were disabled"
-        )
     if reported.address is None:
-        if instruction is not None and evidence.dump.machine == "x64":
+        if instruction is not None and evidence.dump.machine != "arm64":
             _hold_protection(evidence, fit, instruction)
         return
     if (reported.address - fault.ip) & _MASK < _FETCH[evidence.dump.machine] and reported.kind != "write":
@@ -131,7 +137,7 @@ def _hold_access(evidence: Evidence, fit: Fit, fault: CrashContext, reported: Re
         return
     if instruction is not None:
         _hold_address(evidence, fit, instruction, reported.address, reported)
-    if not fit.misfits and evidence.dump.machine == "x64":
+    if not fit.misfits and by_tables:
         _hold_mapping(evidence, fit, reported, instruction)
 
 
@@ -203,8 +209,11 @@ def _take_flipped(fit: Fit, found: FlippedPointer) -> None:
 
 def _hold_protection(evidence: Evidence, fit: Fit, instruction: Instruction) -> None:
     """A general protection fault has no address: the instruction must have had a reason for it."""
+    is_x64 = evidence.dump.machine == "x64"
     wild = [
-        access for access in instruction.accesses if access.address is not None and not is_canonical(access.address)
+        access
+        for access in instruction.accesses
+        if is_x64 and access.address is not None and not is_canonical(access.address)
     ]
     if wild:
         access = wild[0]
@@ -225,7 +234,7 @@ def _hold_protection(evidence: Evidence, fit: Fit, instruction: Instruction) -> 
         _contradict(
             fit, f"a general protection fault was reported, and {instruction.text} can cause none", "medium", None
         )
-    elif instruction.accesses:
+    elif instruction.accesses and is_x64:
         fit.doubts.append(
             f"{instruction.text} with these registers touches {_list(instruction.accesses)}, a canonical address: "
             "address alone causes no general protection fault there; device memory that refuses, or a hypervisor, may"

@@ -3,6 +3,10 @@
 One wrong bit is what failing memory leaves; a wrong value of software seldom looks so. Because many addresses have a
 mapped neighbour in their low bits, only bits count that no arithmetic of a driver is likely to change alone: those that
 break the canonical form, and those far above the size of any object, when exactly one of them leads to a sound place.
+
+The canonical form is asked of x64 alone: ARM64 may ignore an address's top byte, and a failed check of a signed pointer
+sets a bit there on purpose. Pointers of x86 are not asked at all: its address space is so full that every other wrong
+pointer would have a mapped neighbour.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from forensics.crash.access import Access
 from forensics.crash.evidence import Evidence
 from forensics.crash.hardware import one_bit
 from parsers.dump.memory import NOT_PRESENT, PAGED_OUT
-from parsers.dump.paging import Mapping, X64Paging
+from parsers.dump.paging import Arm64Paging, Mapping, Paging, X64Paging
 from parsers.dump.virtual import VirtualMemory
 from parsers.errors import ReadError
 
@@ -26,7 +30,10 @@ _KERNEL = 0xFFFF_8000_0000_0000
 _NEAR_NULL = 0x10000
 #: Bits of a canonical kernel address that are tried: 16 MiB and more away.
 _HIGH_BITS = range(24, 47)
-_PAGE_NUMBER = 0x000F_FFFF_FFFF_F000
+#: Below this page number (4 GiB) devices lie among the memory of every machine.
+_DEVICES = 0x100000
+#: An ARM64 page's entry: valid; the number of the bit that makes it a page; accessed.
+_ARM64_VALID, _ARM64_PAGE_BIT, _ARM64_ACCESSED = 1, 1, 1 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +88,9 @@ def flipped_pointer(evidence: Evidence, address: int, access: Access) -> Flipped
             is more likely a wrong length.
 
     """
-    if address < _NEAR_NULL or len(access.registers) != 1:
+    if address < _NEAR_NULL or len(access.registers) != 1 or evidence.dump.machine == "x86":
         return None
-    if not is_canonical(address, _levels(evidence)):
+    if evidence.dump.machine == "x64" and not is_canonical(address, _levels(evidence)):
         return _canonical_again(evidence, address)
     if address < _KERNEL or evidence.modules.at(address) is not None:
         return None
@@ -122,18 +129,18 @@ def page_table_words(evidence: Evidence, address: int, kind: str | None) -> Page
     """Say what the page tables in the dump make of an address."""
     words = PageWords()
     memory = evidence.memory
-    if not isinstance(memory, VirtualMemory) or not isinstance(memory.paging, X64Paging):
+    if not isinstance(memory, VirtualMemory):
         return words
     try:
         mapping = memory.paging.mapping(address)
     except ReadError:
         return words
     if not mapping.valid:
-        words.flipped = _flipped_entry(mapping.entry, address)
+        words.flipped = _flipped_entry(memory.paging, mapping, address)
         if words.flipped is None:
             words.agrees += _why_absent(evidence, address)
         return words
-    words.flipped = _beyond_memory(mapping, memory.paging.limit, address)
+    words.flipped = _beyond_memory(mapping, memory.paging, address)
     if words.flipped is not None:
         return words
     refused = (kind == "write" and not mapping.writable) or (kind == "execute" and not mapping.executable)
@@ -162,8 +169,11 @@ def _why_absent(evidence: Evidence, address: int) -> list[str]:
     return []
 
 
-def _flipped_entry(entry: int, address: int) -> FlippedPointer | None:
+def _flipped_entry(paging: Paging, mapping: Mapping, address: int) -> FlippedPointer | None:
+    entry = mapping.entry
     bit = one_bit(entry)
+    if isinstance(paging, Arm64Paging) and mapping.shift == 12 and entry & 3 == _ARM64_VALID:
+        return _reserved_form(paging, entry, address)
     # Protection and software bits (1 to 11) stand alone in sound entries.
     if bit is None or bit < 12:
         return None
@@ -171,17 +181,33 @@ def _flipped_entry(entry: int, address: int) -> FlippedPointer | None:
         f"the page-table entry of {address:#x} is {entry:#x}: exactly one bit is set ({bit}), in an entry that is else "
         "empty"
     )
-    return FlippedPointer(text, "medium", bit)
+    # What else the entries of x86 and ARM64 may hold when they are not valid is not all published.
+    return FlippedPointer(text, "medium" if isinstance(paging, X64Paging) else "low", bit)
 
 
-def _beyond_memory(mapping: Mapping, limit: int | None, address: int) -> FlippedPointer | None:
+def _reserved_form(paging: Paging, entry: int, address: int) -> FlippedPointer | None:
+    """A page's entry of ARM64 that is valid and lacks bit 1: no system writes that, and one bit makes it sound."""
+    number = (entry & paging.FRAME) >> 12
+    if not entry & _ARM64_ACCESSED or not number or (paging.limit is not None and number >= paging.limit):
+        return None
+    text = (
+        f"the page-table entry of {address:#x} is {entry:#x}: valid, and of the form that the architecture reserves; "
+        f"with bit 1 it maps page {number:#x}"
+    )
+    return FlippedPointer(text, "low", _ARM64_PAGE_BIT)
+
+
+def _beyond_memory(mapping: Mapping, paging: Paging, address: int) -> FlippedPointer | None:
     """Look for a page number that names memory beyond the machine's by one bit.
 
     A valid entry that causes a fault and names no memory: only where the bits above the machine's memory are one.
     """
+    limit = paging.limit
     if limit is None or mapping.shift != 12:
         return None
-    number = (mapping.entry & _PAGE_NUMBER) >> 12
+    number = (mapping.entry & paging.FRAME) >> 12
+    if number < _DEVICES:
+        return None
     above = number >> limit.bit_length() << limit.bit_length()
     bit = one_bit(above)
     if bit is None or (number ^ above) >= limit:

@@ -14,7 +14,7 @@ from forensics.crash.evidence import Evidence
 from parsers.errors import StopcodeError
 from parsers.unwind.image import CodeImage
 
-__all__ = ["ReturnAddresses", "is_call_before"]
+__all__ = ["ReturnAddresses", "is_call_before", "is_call_before_arm64"]
 
 #: (bytes of a FF /2 form without prefix, ModRM of the register or memory forms that are that long)
 _LENGTHS = (2, 3, 4, 6, 7)
@@ -50,19 +50,27 @@ def is_call_before(data: bytes) -> bool:
     return False
 
 
+def is_call_before_arm64(data: bytes) -> bool:
+    """Tell whether the four bytes that end right before an address are BL or BLR (or one that authenticates)."""
+    word = int.from_bytes(data, "little") if len(data) == 4 else 0
+    return word >> 26 == 0x25 or word & 0xFEFFF800 == 0xD63F0000
+
+
 class ReturnAddresses:
     """Judges words of one dump; answers are kept, for the same words come up again and again."""
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
+        self._is_arm64 = evidence.dump.machine == "arm64"
         self._calls: dict[int, bool | None] = {}
         self._code: dict[int, bool] = {}
 
     def call_before(self, address: int) -> bool | None:
         """Tell whether a call stands right before an address; None when those bytes are not at hand."""
         if address not in self._calls:
-            data = self._evidence.code_bytes(address - 8, 8)
-            self._calls[address] = is_call_before(data) if len(data) == 8 else None
+            length, tell = (4, is_call_before_arm64) if self._is_arm64 else (8, is_call_before)
+            data = self._evidence.code_bytes(address - length, length)
+            self._calls[address] = tell(data) if len(data) == length else None
         return self._calls[address]
 
     def is_possible(self, address: int) -> bool:

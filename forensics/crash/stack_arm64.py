@@ -67,7 +67,7 @@ def _by_table(
     except StopcodeError:
         return None
     # A leaf has no row: without a call before it the word in lr may be an old one.
-    if step.method == "leaf" and not _is_call_before(evidence, step.regs.pc):
+    if step.method == "leaf" and not walker.words.call_before(step.regs.pc):
         return None
     if not evidence.is_code(step.regs.pc):
         # A frame of the kernel's that leads to user mode ends the stack: the chain would go on in a dead part of it.
@@ -85,13 +85,6 @@ def _frame(evidence: Evidence, step: Arm64Step, source: Literal["dump", "disk", 
 
 def _named(regs: Arm64Registers) -> dict[str, int]:
     return {_NAMES[number]: value for number, value in regs.known.items() if number in _NAMES} | {"sp": regs.sp}
-
-
-def _is_call_before(evidence: Evidence, address: int) -> bool:
-    """Tell whether BL or BLR (or one that authenticates) stands right before an address."""
-    data = evidence.code_bytes(address - 4, 4)
-    word = int.from_bytes(data, "little") if len(data) == 4 else 0
-    return word >> 26 == 0x25 or word & 0xFEFFF800 == 0xD63F0000
 
 
 def _by_chain(evidence: Evidence, regs: Arm64Registers) -> tuple[Frame, Arm64Registers] | None:

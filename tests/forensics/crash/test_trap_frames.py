@@ -10,50 +10,18 @@ from forensics.crash.analyse import analyse
 from forensics.facts import CrashDict
 from parsers.bytesource import BytesSource
 from parsers.diagnostics import Diagnostics
-from tests.forensics.crash.arm64 import context_arm64, trap_frame_arm64
-from tests.forensics.crash.machines import NT, RSP, STACK_TOP, server2019
+from tests.forensics.crash.arm64 import NT, PLACE, RECORDS, RSP, crash_arm64, machine_arm64, trap_frame_arm64
+from tests.forensics.crash.machines import STACK_TOP
 from tests.parsers.dump.builder import (
-    KDBG,
-    MODULE_LIST,
     Machine,
     Module,
-    bitmap_dump,
     header32,
-    header64,
     triage_dump32,
 )
 
-RECORDS = 0xFFFFC08BDC0011F0
-DRIVER = 0xFFFFF80A5F2C0000
-PLACE = DRIVER + 0x1000
 WILD = 0xFFFFA00112340040
-#: str x1, [x2, #0x10]
-STORE = bytes.fromhex("410800f9")
 FRAME = RSP + 0x200 & -16
 FASTFAIL = 0xF200F003
-
-
-def machine_arm64() -> Machine:
-    machine = server2019("arm64")
-    modules = [
-        Module("ntoskrnl.exe", NT, 0xAB6000, 0x5DB7AEB3, 0x9A1234),
-        Module("odd.sys", DRIVER, 0x7000, 0x1111, 0x2222),
-    ]
-    machine.put_modules(MODULE_LIST, RECORDS, modules, 0xFFFFC08BDC100F20)
-    machine.put(PLACE, STORE.ljust(0x40, b"\0"))
-    machine.put(NT + 0x1000, bytes(0x2000))
-    return machine
-
-
-def crash_arm64(
-    machine: Machine, code: int, parameters: tuple[int, int, int, int], *, pc: int = NT + 0x1100, fp: int = 0
-) -> CrashDict:
-    context = context_arm64(pc, RSP & -16, fp=fp)
-    header = header64(
-        5, cr3=machine.cr3, machine=0xAA64, build=22000, code=code, parameters=parameters, kdbg=KDBG, context=context
-    )
-    data = bitmap_dump(header, machine.pages, signature=b"FDMP")
-    return analyse(BytesSource(data), path="a.dmp", diagnostics=Diagnostics())
 
 
 def frame(**changes: int) -> bytes:
