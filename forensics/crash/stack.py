@@ -26,7 +26,7 @@ from forensics.crash.evidence import Evidence
 from forensics.crash.layered_image import LayeredImage
 from forensics.crash.scan import ReturnAddresses
 from parsers.dump.modules import LoadedModule
-from parsers.errors import ReadError, StopcodeError
+from parsers.errors import ReadError, StopcodeError, UnsupportedError
 from parsers.limits import MAX_STACK_FRAMES
 from parsers.unwind.forward import ForwardSearch
 from parsers.unwind.registers import REGISTER_NAMES, Registers
@@ -83,12 +83,20 @@ def _weaker(one: Confidence, other: Confidence) -> Confidence:
 
 
 class StackWalker:
-    """Walks stacks of one dump."""
+    """Walks stacks of one dump.
+
+    Attributes:
+        machine: "x64", "arm64" or "x86".
+        words: judges single addresses.
+        unsupported: names of modules whose unwind data has a version that is not read.
+
+    """
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
         self.machine = evidence.dump.machine
         self.words = ReturnAddresses(evidence)
+        self.unsupported: set[str] = set()
         self._images: dict[int, LayeredImage] = {}
         self._searches: dict[tuple[int, int], ForwardSearch] = {}
         self._callers: dict[tuple[int, int, bool], Registers | None] = {}
@@ -171,6 +179,17 @@ class StackWalker:
         confidence = _weaker(confidence, below.confidence)
         return Frame(regs.rip, regs.rsp, module, method, confidence, image, regs, interrupted)
 
+    def gaps(self, frames: list[Frame]) -> list[str]:
+        """Return sentences: what kept the walk from going on."""
+        found = [
+            f"the unwind data of {name} has a version that is not read: its frames are found in other ways"
+            for name in sorted(self.unsupported)
+        ]
+        last, known = (frames[-1] if frames else None), self._evidence.stack
+        if last is not None and self._evidence.word(last.sp) is None and (known is None or last.sp != known[1]):
+            found.append(f"the stack goes on at {last.sp:#x}, which is not in the dump")
+        return found
+
     # -- exact ------------------------------------------------------------------------------------------------------
 
     def image_of(self, module: LoadedModule) -> LayeredImage:
@@ -191,6 +210,9 @@ class StackWalker:
         image.used_file = False
         try:
             step = unwind_frame(regs, image, self._evidence.memory, interrupted=frame.interrupted)
+        except UnsupportedError:
+            self.unsupported.add(module.name)
+            return None
         except StopcodeError:
             return None
         if step.regs.rip >= _USER_END and not self._evidence.is_code(step.regs.rip):
@@ -204,10 +226,15 @@ class StackWalker:
             sure, method = "likely", "inferred"
         source = image.source
         of = self._evidence.modules.at(step.regs.rip)
-        if not step.trap and of is not None and self.words.is_covered(step.regs.rip, self.image_of(of)) is False:
-            # The slot is right, but what stands in it is in no function: the stack was written over.
+        if not step.trap and of is not None and not self._may_return_to(step.regs.rip, of):
+            # The slot is right, but what stands in it is no return address: the stack was written over.
             sure, method = "likely", "inferred"
         return self._make(step.regs, method, sure, frame, image=source, interrupted=step.trap)
+
+    def _may_return_to(self, address: int, module: LoadedModule) -> bool:
+        """Tell whether neither the function table nor the bytes before an address disprove that a call led there."""
+        covered = self.words.is_covered(address, self.image_of(module))
+        return covered is not False and self.words.call_before(address) is not False
 
     def _leaf_is_sure(self, address: int) -> bool:
         # No row covers the place: a leaf function, or code outside every function; a call before the word decides.
@@ -270,7 +297,8 @@ class StackWalker:
         if word is not None and frame.regs is not None and self.words.is_possible(word):
             regs = frame.regs.copy()
             regs.rip, regs.rsp = word, frame.sp + 8
-            return self._make(regs, "inferred", "likely", frame)
+            # Where no call is seen before it, the jump to nowhere may have been a return, and the word anything.
+            return self._make(regs, "inferred", "likely" if self.words.call_before(word) else "guess", frame)
         return self._scan(frame) if scan else None
 
     def _scan(self, frame: Frame) -> Frame | None:

@@ -61,7 +61,7 @@ def stuck_thread(evidence: Evidence, words: ReturnAddresses) -> StuckThread | No
     if not stack or stack & 7:
         return None
     rbp, place = evidence.word(stack + _FRAME_RBP), evidence.word(stack + _FRAME_RETURN)
-    if rbp is None or place is None or not words.is_possible(place):
+    if rbp is None or place is None or not words.is_possible(place) or not words.call_before(place):
         return None
     sentence = f"the stack is that of {told}, KTHREAD {address:#x}, which waits"
     registers = {"rsp": stack + _FRAME_SIZE, "rbp": rbp}

@@ -100,6 +100,7 @@ def waiting_thread(machine: Machine, thread: int, stack: int, place: int) -> Non
     machine.put(stack + 0x40, bytes(0x100))
     machine.put(stack + 0x40 + 0x28, struct.pack("<Q", place))
     # call; add rsp, 28h; ret: the kernel's function and the driver's, with unwind data of the kernel's.
+    machine.put(NT + 0x4FF0, bytes(0x10))
     machine.put(NT + 0x5000, bytes.fromhex("e800000000") + bytes.fromhex("4883c428c3"))
     machine.put(place - 5, bytes.fromhex("e800000000") + bytes.fromhex("4883c428c3"))
     machine.put(0xFFFFC08BDC0011F0 + 0x10, struct.pack("<QI", NT + 0x2000, 12))

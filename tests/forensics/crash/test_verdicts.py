@@ -262,6 +262,15 @@ def test_a_jump_to_nowhere_names_the_caller() -> None:
     assert crash["culprit"]["confidence"] == "low"
 
 
+def test_a_jump_to_nowhere_without_a_call_in_sight_is_a_guess() -> None:
+    machine = server2019()
+    machine.put(RSP + 0x100, struct.pack("<Q", DRIVER_BASE + 0x1206))
+    machine.put(POOL, context_x64(0xFFFFF80155550000, RSP + 0x100))
+    crash = crash_of(machine, 0x3B, (0xC0000005, 0xFFFFF80155550000, POOL, 0))
+    assert (crash["stack"][1]["method"], crash["stack"][1]["confidence"]) == ("inferred", "guess")
+    assert crash["culprit"]["confidence"] == "low"
+
+
 def test_a_live_dump_is_no_crash() -> None:
     culprit = crash_of(server2019(), 0x1A8, attributes=0x10)["culprit"]
     assert culprit["kind"] == "manual"
