@@ -40,6 +40,7 @@ from forensics.facts import (
     Culprit,
     DumpDict,
     Where,
+    hex64,
     source,
 )
 from parsers.bytesource import ByteSource
@@ -111,6 +112,8 @@ def analyse(
     process = dump.process_name()
     if process is not None:
         crash["process"] = process
+    if dump.thread_address is not None:
+        crash["thread"] = hex64(dump.thread_address)
     unnamed = _judge(crash, evidence, process)
     if unnamed:
         diagnostics.warning(
@@ -159,7 +162,7 @@ def _judge(crash: CrashDict, evidence: Evidence, process: str | None) -> list[st
     if stuck is not None:
         case.stack_of = stuck.words
     crash["culprit"] = blame(case)
-    crash["gaps"] += case.gaps
+    crash["gaps"] += case.gaps + walker.gaps(frames)
     if fit is not None:
         crash["fit"] = fit_dict(fit)
     hardware = whea_record(evidence)

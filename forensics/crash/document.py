@@ -14,6 +14,7 @@ from forensics.crash.live import live_because
 from forensics.crash.ntstatus import describe_status
 from forensics.crash.stack import Frame, StackWalker
 from forensics.crash.symbols import name_of
+from forensics.crash.system_state import in_safe_mode, verifier_is_on
 from forensics.facts import (
     BugCheckDict,
     CrashDict,
@@ -26,6 +27,7 @@ from forensics.facts import (
     filetime_to_iso,
     hex64,
 )
+from parsers.dump.header import Attributes
 from parsers.dump.modules import UnloadedDriver
 from parsers.dump.open import Dump
 from parsers.dump.secondary_names import secondary_name
@@ -39,6 +41,17 @@ __all__ = [
 #: Blobs of secondary data that the document lists (real dumps hold at most 42).
 _MAX_STREAMS = 128
 _TICKS = 10_000_000
+#: Bits of Attributes that a reader wants to know of, in words. Source: Microsoft mindumpdef.h.
+_TRAITS = (
+    (Attributes.ENCRYPTED, "encrypted"),
+    (Attributes.DECRYPTED, "decrypted"),
+    (Attributes.FILTERED, "active"),
+    (Attributes.LIVE_DUMP, "live"),
+    (Attributes.HIBER_CRASH, "crash in hibernation"),
+    (Attributes.EARLY_BOOT_CRASH, "early boot"),
+    (Attributes.GENERATED_OFFLINE, "made offline"),
+    (Attributes.INSUFFICIENT_DUMPFILE_SIZE, "page file too small"),
+)
 _PRODUCT = {1: "workstation", 2: "domain-controller", 3: "server"}
 
 
@@ -61,6 +74,9 @@ def dump_dict(dump: Dump, path: str, where: Where) -> DumpDict:
         made["writer"] = dump.header.writer_message
     if dump.header.attributes is not None:
         made["attributes"] = hex64(dump.header.attributes)
+    traits = [word for bit, word in _TRAITS if dump.header.has_attribute(bit)]
+    if traits:
+        made["traits"] = traits
     streams = [
         {"tag": blob.tag, "name": secondary_name(blob.tag), "size": blob.size}
         for blob in dump.secondary()[:_MAX_STREAMS]
@@ -105,6 +121,10 @@ def system_dict(dump: Dump) -> dict[str, Any]:
         found["checked"] = True
     if header.suite_mask is not None:
         found["suite_mask"] = hex64(header.suite_mask)
+    if in_safe_mode(dump):
+        found["safe_mode"] = True
+    if verifier_is_on(dump):
+        found["verifier"] = True
     lab = _build_lab(dump)
     if lab:
         found["lab"] = lab

@@ -53,7 +53,9 @@ KDDEBUGGER_DATA64 = Struct(
     "KiProcessorBlock" / Int64ul,  # 0x218
     "MmUnloadedDrivers" / Int64ul,  # 0x220
     "MmLastUnloadedDriver" / Int64ul,  # 0x228
-    Padding(0x38),
+    Padding(0x10),
+    "KernelVerifier" / Int64ul,  # 0x240
+    Padding(0x20),
     "CmNtCSDVersion" / Int64ul,  # 0x268
     "MmPhysicalMemoryBlock" / Int64ul,  # 0x270
     Padding(0x20),

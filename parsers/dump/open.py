@@ -20,6 +20,7 @@ from parsers.dump.memory import BEYOND_CUT, EmptyMemory, Memory
 from parsers.dump.modules import LoadedModule, UnloadedDriver
 from parsers.dump.process import image_name, image_name_offset
 from parsers.dump.secondary import SecondaryBlob, read_reported_build, read_secondary
+from parsers.dump.shared_data import read_shared_data
 from parsers.errors import ReadError, StopcodeError
 from parsers.limits import MAX_PROCESSORS, MAX_TRIAGE_IN_MEMORY
 
@@ -210,9 +211,10 @@ class Dump:
     def reported_build(self) -> int | None:
         """The build number that Windows displays (19045 where the header says 19041); None when not said."""
         try:
-            return read_reported_build(self.source, self._secondary)
+            build = read_reported_build(self.source, self._secondary)
         except ReadError:
-            return None
+            build = None
+        return build or read_shared_data(self.memory, self.machine).build
 
     def context(self) -> bytes:
         """Return the header's CONTEXT, as long as the machine's is; empty when it was never set or is cut off.

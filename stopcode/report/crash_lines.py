@@ -52,7 +52,8 @@ def _facts(crash: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     whole = "" if dump.get("complete", True) else ", cut or damaged"
     member = f" as {dump['member']}" if dump.get("member") else ""
     packed = f", in the {dump['archive']}{member}" if dump.get("archive") else ""
-    yield "Dump", f"{dump.get('path')} ({dump.get('kind')}{packed}, {_size(dump.get('size'))}{whole})"
+    traits = "".join(f", {trait}" for trait in dump.get("traits") or [])
+    yield "Dump", f"{dump.get('path')} ({dump.get('kind')}{traits}{packed}, {_size(dump.get('size'))}{whole})"
     uptime = crash.get("uptime_s")
     ran = f", {duration(uptime)} after boot" if isinstance(uptime, int | float) else ""
     yield "Time", moment(crash.get("time")) + ran
@@ -61,10 +62,14 @@ def _facts(crash: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         system.append(str(crash["machine"]))
     if crash.get("processors"):
         system.append(count_of(int(crash["processors"]), "processor"))
+    for key, words in (("safe_mode", "in safe mode"), ("verifier", "Driver Verifier on")):
+        if (crash.get("os") or {}).get(key):
+            system.append(words)
     if system:
         yield "System", ", ".join(system)
     if crash.get("process"):
-        yield "Process", str(crash["process"])
+        thread = f", thread {crash['thread']}" if crash.get("thread") else ""
+        yield "Process", str(crash["process"]) + thread
     yield from hardware_rows(crash.get("hardware"))
     for key, label in (("comment", "Comment"), ("writer", "Writer")):
         if dump.get(key):
