@@ -1,0 +1,122 @@
+"""One machine out of every dump type of every architecture: the same modules, registers, process, thread and stack."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import zipfile
+
+import pytest
+
+from forensics.crash.analyse import analyse
+from forensics.facts import CrashDict
+from parsers.bytesource import BytesSource
+from parsers.diagnostics import Diagnostics
+from parsers.limits import MAX_MEMORY_RUNS
+from tests.forensics.crash.kinds import ARCHITECTURES, TYPES, make, write
+
+#: WinDbg's own types are of 64-bit machines only.
+CASES = [(kind, name) for kind in ARCHITECTURES for name in TYPES if TYPES[name] < 8 or kind not in ("x86", "pae")]
+NAMES = {1: "full", 2: "kernel-summary", 3: "header-only", 4: "triage", 5: "bitmap-full", 6: "bitmap-kernel",
+         8: "rdmp-kernel", 9: "rdmp-kernel-user", 10: "rdmp-complete"}  # fmt: skip
+every_dump = pytest.mark.parametrize(("kind", "name"), CASES)
+
+
+def crash_of(data: bytes) -> tuple[CrashDict, Diagnostics]:
+    diagnostics = Diagnostics()
+    return analyse(BytesSource(data), path="MEMORY.DMP", diagnostics=diagnostics), diagnostics
+
+
+@every_dump
+def test_the_same_machine_comes_out(kind: str, name: str) -> None:
+    made = make(kind)
+    crash, diagnostics = crash_of(write(made, name))
+    assert [item.code for item in diagnostics.items if item.severity != "info"] == []
+    assert (crash["dump"]["kind"], crash["dump"]["type"], crash["dump"]["complete"]) == (
+        NAMES[TYPES[name]], TYPES[name], True,
+    )  # fmt: skip
+    assert crash["machine"] == {"x64-5": "x64", "pae": "x86"}.get(kind, kind)
+    ip, sp = made.layout.nt + 0x27234, made.stack_pointer
+    assert (crash["context"]["ip"], crash["context"]["sp"]) == (hex(ip), hex(sp))
+    day = "2021-02-10" if made.machine.pointer == 8 else "2011-05-30"
+    assert (crash["time"][:10], crash["uptime_s"], crash["processors"]) == (day, 3.747, 2)
+    if name == "3":
+        assert crash["modules"] == []
+        assert "process" not in crash
+        return
+    assert [module["name"] for module in crash["modules"]] == ["ntoskrnl.exe", "storport.sys", "vmstorfl.sys"]
+    assert [module["checksum"] for module in crash["modules"]] == ["0x9a1234", "0x7a7a7", "0x1f0a2"]
+    assert [driver["name"] for driver in crash["unloaded"]] == ["old.sys"]
+    assert crash["process"] == "svchost.exe"
+    assert crash["thread"] == hex(made.layout.thread)
+    assert crash["build"] == made.layout.build + 1
+    assert [(frame["module"], frame["offset"]) for frame in crash["stack"]] == made.stack
+
+
+@every_dump
+@pytest.mark.parametrize("part", [0.35, 0.8])
+def test_a_cut_one_gives_what_is_there_and_says_that_it_is_cut(kind: str, name: str, part: float) -> None:
+    made = make(kind)
+    data = write(made, name)
+    crash, diagnostics = crash_of(data[: int(len(data) * part)])
+    assert crash["dump"]["complete"] is False
+    assert crash["bugcheck"]["code_raw"] == ("0xd1" if made.machine.pointer == 8 else "0x8e")
+    if name == "4k" and part == 0.8:
+        return
+    assert {"dump.truncated", "dump.body-unreadable"} & {item.code for item in diagnostics.items}
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+@pytest.mark.parametrize("name", ["1", "4k", "6"])
+def test_an_encrypted_one_gives_its_header_alone(kind: str, name: str) -> None:
+    data = bytearray(write(make(kind), name))
+    place = 0x1050 if data[4:8] == b"DU64" else 0x8A0
+    data[place : place + 4] = (0x108).to_bytes(4, "little")
+    crash, diagnostics = crash_of(bytes(data))
+    assert crash["dump"]["traits"] == ["encrypted"]
+    assert crash["modules"] == []
+    assert "dump.encrypted" in {item.code for item in diagnostics.items}
+    data[place : place + 4] = b"PAGE"
+    assert len(crash_of(bytes(data))[0]["modules"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("attributes", "trait"),
+    [(0x40, "active"), (0x80, "early boot"), (0x200, "decrypted"), (0x1, "crash in hibernation")],
+)
+def test_what_the_header_says_of_the_dump_is_told_in_words(attributes: int, trait: str) -> None:
+    crash, _ = crash_of(write(make("x64"), "6", attributes=attributes))
+    assert crash["dump"]["traits"] == [trait]
+
+
+@pytest.mark.parametrize("kind", ["x64", "arm64", "x86"])
+@pytest.mark.parametrize("packer", ["zip", "gz", "xz"])
+def test_a_packed_one_says_what_the_bare_one_says(kind: str, packer: str) -> None:
+    data = write(make(kind), "6")
+    if packer == "zip":
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("readme.txt", "not a dump, and longer than eight bytes")
+            archive.writestr("MEMORY.DMP", data)
+        packed = stream.getvalue()
+    else:
+        packed = gzip.compress(data) if packer == "gz" else lzma.compress(data)
+    bare, opened = crash_of(data)[0], crash_of(packed)[0]
+    assert opened["dump"].pop("archive") == packer
+    opened["dump"].pop("member", None)
+    assert opened == bare
+
+
+@pytest.mark.parametrize("name", ["2", "5", "6", "8", "9", "10"])
+def test_every_page_comes_out_with_holes_and_more_runs_than_a_header_holds(name: str) -> None:
+    from parsers.dump.open import open_dump
+
+    made = make("x64")
+    dump = open_dump(BytesSource(write(made, name)))
+    assert dump.physical is not None
+    numbers = list(dump.physical.page_numbers())
+    runs = sum(number - 1 not in made.machine.pages for number in numbers)
+    assert 43 < runs < MAX_MEMORY_RUNS
+    assert numbers == sorted(made.machine.pages)
+    assert all(dump.physical.page(number) == bytes(made.machine.pages[number]) for number in numbers)
