@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pefile
 import pytest
 
 from forensics.crash.images import FoundImage, same_build
@@ -149,6 +150,30 @@ def test_a_word_that_no_function_holds_ends_what_is_sure(tmp_path: Path) -> None
     sure = _sure(crash)
     assert all(frame in chain.frames for frame in sure)
     assert len(sure) < len(chain.frames)
+
+
+def test_a_return_address_behind_no_call_ends_what_is_sure(tmp_path: Path) -> None:
+    chain = run(tmp_path, direct=True)
+    # One byte further than the true one: in the same function, but no call ends there.
+    ip, sp = next(frame for frame in chain.frames if WDF_BASE <= frame[0] < WDF_BASE + 0x100000)
+    chain.machine.put(sp - 8, (ip + 1).to_bytes(8, "little"))
+    crash = _crash(chain)
+    third = next(frame for frame in crash["stack"] if int(frame["sp"], 16) == sp)
+    assert (third["ip"], third["method"], third["confidence"]) == (f"{ip + 1:#x}", "inferred", "likely")
+    behind = crash["stack"][crash["stack"].index(third) :]
+    assert all(frame["confidence"] != "exact" for frame in behind)
+
+
+def test_unwind_data_of_a_version_that_is_not_read_is_told(tmp_path: Path) -> None:
+    chain = run(tmp_path, direct=False)
+    pe = pefile.PE(str(chain.files[NT]))
+    for row in pe.DIRECTORY_ENTRY_EXCEPTION:
+        place = NT + row.struct.UnwindData
+        first = pe.get_data(row.struct.UnwindData, 1)[0]
+        chain.machine.put(place, bytes([first & ~7 | 3]))
+    crash = _crash(chain)
+    assert any("unwind data of ntoskrnl.exe has a version that is not read" in gap for gap in crash["gaps"])
+    assert crash["stack"][1]["method"] != "exact"
 
 
 def _sure(crash: CrashDict) -> list[tuple[int, int]]:
