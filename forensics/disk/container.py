@@ -20,7 +20,7 @@ from forensics.disk.options import ImageOptions
 from forensics.disk.recognise import recognise
 from forensics.disk.split import joined, open_parts
 from forensics.remote.address import is_address
-from forensics.remote.opening import open_remote
+from forensics.remote.opening import answered, open_remote
 from parsers.bytesource import ByteSource, ImageFile
 from parsers.diagnostics import Diagnostics
 from parsers.errors import ReadError
@@ -42,6 +42,7 @@ class Container:
         files: every host file that it reads, with what was read of each.
         details: facts about the container for a report, plain data.
         layers: the disk and its parents, nearest first.
+        remote: the one of the files that lies elsewhere; None when all are on this machine.
 
     """
 
@@ -49,7 +50,7 @@ class Container:
         self.layers = [layer, *layer.parents]
         # A remote file has a cache of its own, below the container; one is enough.
         self.source: ByteSource = layer.source if opening.remote is not None else CachedSource(layer.source)
-        self._remote = opening.remote
+        self.remote = opening.remote
         self.kind = layer.kind
         self.size = layer.source.size
         self.sector_size = layer.sector_size
@@ -78,8 +79,8 @@ class Container:
             readings: will be made soon; whatever they give or raise now is thrown away.
 
         """
-        if self._remote is not None:
-            self._remote.ahead(readings)
+        if self.remote is not None:
+            self.remote.ahead(readings)
 
     def close(self) -> None:
         """Close the host files."""
@@ -116,12 +117,14 @@ def open_container(
         MissingParentError: a parent, backing file or part is not beside it, or is not the right one.
         UnsupportedError: a disk of a kind that is not read.
         FormatError: bytes that contradict the format; TruncatedError where they end too early.
-        OpenError: the file may not be read.
+        OpenError: the file may not be read, or its server failed.
 
     """
     opening = Opening(diagnostics, options, without_parents=without_parents)
     try:
-        layer = open_layer(_located(path, opening), opening)
+        place = _located(path, opening)
+        with answered(opening.remote):
+            layer = open_layer(place, opening)
         _check_claims(layer, diagnostics)
         return Container(layer, opening)
     except BaseException:

@@ -44,6 +44,8 @@ _PASS_BY = 1 << 20
 _AHEAD = 0x3000
 #: How deep readings may depend on each other's result.
 _ROUNDS = 24
+#: Ranges that fail one after another, each after all its tries, before the server is given up.
+_LOST = 3
 _ZEROS = bytes(BLOCK)
 
 
@@ -59,7 +61,13 @@ class RemoteFile:
         shown: its address, as it may be told.
         diagnostics: told when nothing more can be read of it.
 
+    Attributes:
+        shown: as given.
+        failure: the last range that could not be had, or why nothing more can be; None when all could.
+
     """
+
+    failure: ReadError | None = None
 
     def __init__(self, source: RangeSource, shown: str, diagnostics: Diagnostics) -> None:
         self.shown = shown
@@ -72,6 +80,7 @@ class RemoteFile:
         self._mine = threading.local()
         self._workers = ThreadPoolExecutor(LANES, thread_name_prefix="ranges")
         self._ended: RemoteError | None = None
+        self._failed = 0
         for start in range(0, len(source.head), BLOCK):
             block = source.head[start : start + BLOCK]
             if len(block) == self._length(start // BLOCK):
@@ -229,13 +238,31 @@ class RemoteFile:
     def _run(self, run: tuple[int, int], ours: dict[int, Future[bytes]], *, keep: bool) -> None:
         """Fetch blocks one behind another, the last not included, with one request."""
         start, end = run[0] * BLOCK, min(run[1] * BLOCK, self._size)
-        data = self._source.read_range(start, end - start)
+        data = self._range(start, end - start)
         if run[1] - run[0] == 1:
             self._settle(ours, run[0], data, keep=keep)
             return
         for number in range(*run):
             within = number * BLOCK - start
             self._settle(ours, number, data[within : within + BLOCK], keep=keep)
+
+    def _range(self, start: int, length: int) -> bytes:
+        """Return a range, and give the server up when one after another cannot be had."""
+        try:
+            data = self._source.read_range(start, length)
+        except ReadError as error:
+            with self._lock:
+                self._failed += 1
+                lost = self._failed >= _LOST and not isinstance(error, RemoteError)
+                self.failure = (
+                    RemoteError("remote.lost", error.message, hint="scan again when the server is well")
+                    if lost
+                    else error
+                )
+            raise self.failure from None
+        with self._lock:
+            self._failed = 0
+        return data
 
     def _settle(self, ours: dict[int, Future[bytes]], number: int, block: bytes, *, keep: bool) -> None:
         with self._lock:

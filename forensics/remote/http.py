@@ -13,7 +13,6 @@ The rules (RFC 9110: 14.2 Range, 14.4 Content-Range, 13.1.1 If-Match; Azure's an
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,8 +29,6 @@ from parsers.errors import InputNotFoundError, OpenError, ReadError, StopcodeErr
 __all__ = ["HttpSource"]
 
 _REDIRECTS = 3
-#: Ranges that fail one after another, each after all its tries, before the server is given up.
-_LOST = 3
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 _MOVED = (301, 302, 303, 307, 308)
 _DENIED = (401, 403)
@@ -92,8 +89,6 @@ class HttpSource:
         self._address = parse_http(address)
         self._allow_private = allow_private
         self._patience = Patience(sleep)
-        self._lock = threading.Lock()
-        self._failed = 0
         self._traffic = Traffic()
         self._identity: _Identity | None = None
         self._connection = self._connected(named_by_user=True)
@@ -195,7 +190,6 @@ class HttpSource:
         except UnsupportedError as error:
             raise ReadError(error.message, address=offset) from None
         if answer.status == 206:
-            self._failed = 0
             return answer.body
         if answer.status in _DENIED:
             raise RemoteError("remote.denied", self._denied(answer.status), hint=_DENIED_HINT)
@@ -251,11 +245,6 @@ class HttpSource:
         shown = self._address.shown
         if self._identity is None:
             return OpenError(f"{shown}: {problem} ({tries} tries)", hint="is the address right? try again later")
-        with self._lock:
-            self._failed += 1
-            failed = self._failed
-        if failed >= _LOST:
-            return RemoteError("remote.lost", f"{shown}: {problem}", hint="scan again when the server is well")
         return ReadError(f"{shown} cannot be read at {offset:#x}: {problem} ({tries} tries)", address=offset)
 
     # -- zeros ---------------------------------------------------------------------------------------------------

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from forensics.remote.address import CLOUDS, shown_address
 from parsers.diagnostics import Diagnostics
+from parsers.errors import OpenError, StopcodeError
 
 if TYPE_CHECKING:
     from forensics.remote.blocks import RemoteFile
     from forensics.remote.ranges import RangeSource
 
-__all__ = ["open_remote"]
+__all__ = ["answered", "open_remote"]
 
 
 def open_remote(
@@ -43,3 +46,28 @@ def open_remote(
 
         source = HttpSource(address, allow_redirects=allow_redirects, allow_private=allow_private)
     return RemoteFile(source, shown_address(address), diagnostics)
+
+
+@contextmanager
+def answered(file: RemoteFile | None) -> Iterator[None]:
+    """Believe what is found of an image while it is opened only when its server gave all that was asked for.
+
+    What could not be had looks like damage, or like a disk without Windows, and is neither.
+
+    Args:
+        file: the image's file, where it lies elsewhere.
+
+    Raises:
+        OpenError: the server failed; in place of what was found then.
+
+    """
+    try:
+        yield
+    except StopcodeError:
+        if file is None or file.failure is None:
+            raise
+    if file is not None and file.failure is not None:
+        raise OpenError(
+            f"the image could not be opened, for its server failed: {file.failure.message}",
+            hint=file.failure.hint or "nothing is known of the disk: scan again when the server is well",
+        )

@@ -191,6 +191,28 @@ def test_a_range_that_fails_is_an_error_for_its_readers_and_may_come_later(file:
     assert file.read_at(0, 10) == DATA[:10]
 
 
+def test_three_ranges_in_a_row_that_fail_are_the_end_and_three_with_one_between_are_not(
+    file: RemoteFile, source: Source, said: Diagnostics
+) -> None:
+    def fails() -> ReadError:
+        source.error = ReadError("busy")
+        with pytest.raises(ReadError, match="busy") as caught:
+            file.read_at(0, 10)
+        source.error = None
+        assert file.failure is caught.value
+        return caught.value
+
+    assert file.failure is None
+    assert [isinstance(fails(), RemoteError) for _ in range(2)] == [False, False]
+    file.read_at(5 * PIECE, 10)
+    assert [isinstance(fails(), RemoteError) for _ in range(3)] == [False, False, True]
+    assert [item.code for item in said.items] == ["remote.lost"]
+    asked = len(source.asked)
+    with pytest.raises(RemoteError, match="busy"):
+        file.read_at(0, 10)
+    assert len(source.asked) == asked
+
+
 @pytest.mark.parametrize("code", ["remote.changed", "remote.denied", "remote.lost"])
 def test_an_end_is_told_once_and_nothing_is_asked_for_behind_it(
     code: str, file: RemoteFile, source: Source, said: Diagnostics
