@@ -1,6 +1,7 @@
-"""What several dumps say together that none says alone: the same wrong bit, many different faults of one machine.
+"""What several dumps say together that none says alone.
 
-Dumps are of one machine when the firmware's own numbers are the same (`hardware.fingerprint`).
+The same wrong bit, many different faults of one machine, one driver behind different problems, the start as the time of
+all. Dumps are of one machine when the firmware's own numbers are the same (`hardware.fingerprint`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from forensics.facts import CrashDict
 
 __all__ = ["Together", "together"]
 
+#: Seconds in which Windows loads its drivers and starts its services.
+_AT_START = 120
 #: Different faults of one machine from which on they have more in common than any driver.
 _MANY = 4
 
@@ -52,7 +55,7 @@ def _one(fingerprint: str, crashes: Sequence[CrashDict]) -> Together:
         "says": [],
     }
     if fingerprint and len(crashes) > 1:
-        made["says"] = [*_bits(crashes), *_spread(crashes, len(buckets))]
+        made["says"] = [*_bits(crashes), *_spread(crashes, len(buckets)), *_alike(crashes, len(buckets))]
     return made
 
 
@@ -68,10 +71,28 @@ def _bits(crashes: Sequence[CrashDict]) -> list[str]:
     ]
 
 
+def _one_driver(crashes: Sequence[CrashDict]) -> str | None:
+    """Return the driver that every one of them names, None where there is none such."""
+    modules = {crash["culprit"]["module"] for crash in crashes}
+    return modules.pop() if len(modules) == 1 else None
+
+
+def _alike(crashes: Sequence[CrashDict], buckets: int) -> list[str]:
+    """One driver behind different problems; all of them soon after the start."""
+    says = []
+    driver = _one_driver(crashes)
+    if buckets > 1 and driver is not None:
+        says.append(f"all {len(crashes)} accuse {driver}, in {buckets} different problems")
+    uptimes = [crash["uptime_s"] for crash in crashes if "uptime_s" in crash]
+    if len(uptimes) == len(crashes) and max(uptimes) <= _AT_START:
+        says.append(f"all {len(crashes)} came within {max(1, round(max(uptimes)))} s of the start of Windows")
+    return says
+
+
 def _spread(crashes: Sequence[CrashDict], buckets: int) -> list[str]:
     codes = {crash["bugcheck"]["code"] for crash in crashes}
     named = {crash["culprit"]["module"] for crash in crashes if crash["culprit"]["module"]}
-    if buckets < _MANY or len(codes) < 3 or buckets * 4 < len(crashes) * 3:
+    if _one_driver(crashes) is not None or buckets < _MANY or len(codes) < 3 or buckets * 4 < len(crashes) * 3:
         return []
     return [
         f"{len(crashes)} dumps of this machine have {buckets} different faults of {len(codes)} bug checks"

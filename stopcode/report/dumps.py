@@ -251,6 +251,7 @@ def _machines(rows: Sequence[DumpRow], hardware: Mapping[str, str]) -> list[Mach
             "bugcheck": {"code": row["code"]},
             "culprit": {"module": row["culprit"]},
             "hardware": {"fingerprint": row.get("machine", "")},
+            **({"uptime_s": row["uptime_s"]} if "uptime_s" in row else {}),
             "flipped_bits": [{"bit": bit} for bit in row.get("flipped_bits", [])],
         }
         for row in rows

@@ -44,3 +44,17 @@ def test_many_different_faults_of_one_machine_accuse_it() -> None:
     same = [crash(str(n), "m", "one", code="0xd1", module="d.sys") for n in range(5)]
     assert together(same)[0]["says"] == []
     assert together(same)[0]["buckets"] == {"one": 5}
+
+
+def test_one_driver_behind_different_problems_is_what_they_have_in_common() -> None:
+    dumps = [crash(str(n), "m", f"b{n}", code=hex(0xD1 + n), module="net.sys") for n in range(5)]
+    assert together(dumps)[0]["says"] == ["all 5 accuse net.sys, in 5 different problems"]
+    assert together([*dumps[:2], crash("x", "m", "b9", module="other.sys")])[0]["says"] == []
+    assert together([*dumps[:2], crash("x", "m", "b9")])[0]["says"] == []
+
+
+def test_crashes_that_all_came_at_the_start_are_told() -> None:
+    dumps = [{**crash(str(n), "m", "one", module="d.sys"), "uptime_s": 20.0 + n} for n in range(3)]
+    assert together(dumps)[0]["says"] == ["all 3 came within 22 s of the start of Windows"]
+    assert together([*dumps, {**dumps[0], "uptime_s": 3600.0}])[0]["says"] == []
+    assert together([*dumps, crash("x", "m", "one", module="d.sys")])[0]["says"] == []
