@@ -6,11 +6,9 @@ import lzma
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from parsers.bytesource import BytesSource
-from parsers.errors import ReadError, StopcodeError
+from parsers.errors import ReadError
 from parsers.ntfs import NtfsVolume
 from parsers.ntfs.journal import analysis, read_journal, records, replay
 from parsers.ntfs.volume import ROOT
@@ -31,12 +29,11 @@ from tests.parsers.ntfs.journals import (
     Step,
     made_dirty,
     metadata,
-    opened,
     recovered,
     steps,
     with_log,
 )
-from tests.parsers.ntfs.volumes import at, content, survey
+from tests.parsers.ntfs.volumes import at, content
 
 
 class Counted(BytesSource):
@@ -268,73 +265,6 @@ def test_a_journal_beyond_a_limit_is_not_replayed(
     assert journal_of(dirty).state == "replayed"
     monkeypatch.setattr(module, limit, 1)
     assert journal_of(dirty).state == state
-
-
-@made
-def test_a_sector_of_the_log_that_was_lost_never_makes_a_file_silently_another(volumes: dict[str, bytes]) -> None:
-    more = tuple(Step(0, 0, bytes(0x700)) for _ in range(8))
-    dirty = made_dirty(volumes["old"], volumes["replaced"], extra=more)
-    log = Raw(dirty).run(2, 0x80)[0] * 4096
-    after = {"/driver.sys": noise(36_002, 3), "/HIVE": noise(20_480, 4), "/other.txt": noise(5_000, 9)}
-    refused = 0
-    for sector in range(0xA000 // 512):
-        changed = bytearray(dirty)
-        changed[log + sector * 512 : log + sector * 512 + 512] = bytes(512)
-        journal = journal_of(bytes(changed))
-        ntfs = NtfsVolume(journal.source)
-        for name, data in after.items():
-            try:
-                found = content(ntfs, at(ntfs, name))
-            except StopcodeError:
-                refused += 1
-                continue
-            # Where the journal says of itself that it cannot be read the volume is read as it stands.
-            assert found == data or journal.state == "unreadable"
-    assert refused
-
-
-@made
-@settings(max_examples=60, deadline=None)
-@given(places=st.lists(st.tuples(st.integers(0, 0x5FFF), st.integers(0, 255)), min_size=1, max_size=8))
-def test_any_log_gives_a_state_and_a_volume_that_can_be_walked(
-    volumes: dict[str, bytes], places: list[tuple[int, int]]
-) -> None:
-    log = Raw(volumes["dirty"]).run(2, 0x80)[0] * 4096
-    changed = bytearray(volumes["dirty"])
-    for place, byte in places:
-        changed[log + place] = byte
-    journal = journal_of(bytes(changed))
-    assert journal.state in ("clean", "replayed", "not replayed", "unreadable")
-    survey(NtfsVolume(journal.source))
-
-
-@made
-@settings(max_examples=60, deadline=None)
-@given(
-    codes=st.tuples(st.integers(0, 0x28), st.integers(0, 0x28)),
-    data=st.tuples(st.binary(max_size=90), st.binary(max_size=90)),
-    key=st.sampled_from((0x18, 0x40, 0x68, 0x90, 0, 0xFFFF)),
-    lcns=st.lists(st.sampled_from((0, 4, 20, 517, 519, 4095, 1 << 40)), max_size=3),
-    numbers=st.tuples(*[st.sampled_from((0, 1, 8, 0x18, 0x38, 0x98, 0x158, 0xFFFF))] * 4),
-    vcn=st.sampled_from((0, 1, 16, 1 << 40, (1 << 64) - 1)),
-)
-def test_any_record_gives_a_state_and_a_volume_that_can_be_walked(
-    volumes: dict[str, bytes],
-    codes: tuple[int, int],
-    data: tuple[bytes, bytes],
-    key: int,
-    lcns: list[int],
-    numbers: tuple[int, ...],
-    vcn: int,
-) -> None:
-    step = Step(*codes, *data, key, tuple(lcns), *numbers, vcn)
-    log = LogWriter()
-    log.begin()
-    for each in (*opened(Raw(volumes["old"])), step):
-        log.step(each)
-    journal = journal_of(with_log(volumes["old"], log.written()))
-    assert journal.state in ("clean", "replayed", "not replayed", "unreadable")
-    survey(NtfsVolume(journal.source))
 
 
 @pytest.mark.realdata
