@@ -29,7 +29,7 @@ from forensics.collect.machine import Machine
 from forensics.collect.no_dump import explain_missing
 from forensics.crash.analyse import analyse, trim
 from forensics.crash.document import mark_live
-from forensics.crash.images import DiskImages
+from forensics.crash.images import DiskFirst, DiskImages, ImageFinder
 from forensics.facts import CrashDict, Facts, filetime_to_iso, path_of
 from parsers.errors import StopcodeError
 from parsers.limits import MAX_CRASHES, MAX_FULL_CRASHES
@@ -50,14 +50,17 @@ def collect(machine: Machine, facts: Facts) -> None:
             f"{len(places.dumps) + places.left_out} dumps are on the disk; the newest {MAX_CRASHES} were analysed",
             hint="`stopcode rescue` lists them all; copy an older one out and read it with `stopcode dump`",
         )
-    images = DiskImages(machine.windows)
+    images: ImageFinder = DiskImages(machine.windows)
+    if machine.images is not None:
+        images = DiskFirst(images, machine.images)
     read: list[tuple[DumpPlace, CrashDict]] = []
     for place in dumps:
         try:
             with place.reading() as (opened, whole):
                 crash = analyse(
-                    opened, path=place.path, where=place.where, images=images, diagnostics=machine.diagnostics
-                )
+                    opened, path=place.path, where=place.where, images=images, symbols=machine.symbols,
+                    diagnostics=machine.diagnostics,
+                )  # fmt: skip
                 read.append((place, with_place(crash, place, whole=whole)))
         except StopcodeError as error:
             machine.gap(facts, path_of("crashes", place.path), error.message)

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from forensics.collect.volume import RegistryHive, RegistryKey, RegistryValue, Windows
 from forensics.facts import Facts, Source, Wants, source
 from parsers.diagnostics import Diagnostics
 from parsers.errors import FormatError, StopcodeError
 from parsers.limits import MAX_CONTROL_SET, MAX_REGISTRY_TEXT
+
+if TYPE_CHECKING:
+    from forensics.crash.images import ImageFinder
+    from forensics.crash.symbol_files import SymbolSource
 
 __all__ = ["Found", "Machine", "clip"]
 
@@ -85,10 +90,22 @@ class Machine:
         windows: its volume.
         wants: what the loaded rules look at.
         diagnostics: told what is doubtful.
+        images: driver files of the analyst's for the stacks of its crashes.
+        symbols: symbol files of the analyst's.
 
     """
 
-    def __init__(self, windows: Windows, wants: Wants, diagnostics: Diagnostics) -> None:
+    def __init__(
+        self,
+        windows: Windows,
+        wants: Wants,
+        diagnostics: Diagnostics,
+        *,
+        images: ImageFinder | None = None,
+        symbols: SymbolSource | None = None,
+    ) -> None:
+        self.images = images
+        self.symbols = symbols
         self.windows = windows
         self.wants = wants
         self.diagnostics = diagnostics

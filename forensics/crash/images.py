@@ -20,8 +20,8 @@ from parsers.errors import NotCollectedError, StopcodeError
 from parsers.pe import PeImage
 
 __all__ = [
-    "DiskImages", "FileTree", "FoundImage", "ImageFinder", "ImageLayers", "WindowsFiles", "file_names", "same_build",
-    "version_text",
+    "DiskFirst", "DiskImages", "FileTree", "FoundImage", "ImageFinder", "ImageLayers", "WindowsFiles", "file_names",
+    "same_build", "version_text",
 ]  # fmt: skip
 
 Status = Literal["same", "different", "missing", "unreadable", "not-checked"]
@@ -300,3 +300,19 @@ class ImageLayers:
                 return found
             answers.append(found)
         return next((found for found in answers if found.status != "missing"), FoundImage("missing"))
+
+
+class DiskFirst:
+    """The failed disk's own files, and for a stack whose build it does not keep, the analyst's folders."""
+
+    def __init__(self, disk: ImageFinder, folders: ImageFinder) -> None:
+        self._disk = disk
+        self._folders = folders
+
+    def find(self, module: LoadedModule, *, deep: bool = False) -> FoundImage:
+        """Return what the disk has; with `deep`, the folders' very build where the disk has none."""
+        found = self._disk.find(module, deep=deep)
+        if found.status == "same" or not deep:
+            return found
+        other = self._folders.find(module, deep=True)
+        return other if other.status == "same" else found

@@ -15,7 +15,8 @@ from parsers.diagnostics import Diagnostics
 from parsers.errors import StopcodeError, UnsupportedError
 from stopcode.cli.arguments import add_output
 from stopcode.cli.context import Context
-from stopcode.cli.errors import UsageError, error_lines
+from stopcode.cli.crash_options import add_crash_options, crash_options
+from stopcode.cli.errors import error_lines
 from stopcode.cli.exits import Exit, combined
 from stopcode.cli.output import json_text, output_to, write_lines
 from stopcode.report.outcome import exit_of
@@ -42,10 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dumps", nargs="+", metavar="DUMP",
                         help="MEMORY.DMP, a minidump, any other kernel dump, also packed (.zip, .gz, .xz, .cab), or a "
                              "folder with dumps in it")  # fmt: skip
-    parser.add_argument("--images", action="append", default=[], metavar="DIR",
-                        help="take unwind data and versions from the drivers in DIR; may be given again")  # fmt: skip
-    parser.add_argument("--symbols", metavar="DIR",
-                        help="name functions from the PDBs in DIR (name.pdb/GUIDage/name.pdb, or loose)")  # fmt: skip
+    add_crash_options(parser)
     parser.add_argument("--serials", action="store_true", help="tell serial numbers too, which are left out otherwise")
     add_output(parser, ("table", "json", "jsonl"))
 
@@ -53,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, ctx: Context) -> int:
     """Read each dump; one that cannot be read does not stop the others."""
     paths: list[str] = args.dumps
-    extras = _extras(args)
-    with output_to(args.output, ctx, [*paths, *args.images, *([args.symbols] if args.symbols else [])]) as to:
+    extras = crash_options(args)._replace(serials=args.serials)
+    with output_to(args.output, ctx, [*paths, *args.driver_images, *([args.symbols] if args.symbols else [])]) as to:
         if len(paths) > 1 or os.path.isdir(paths[0]):  # noqa: PTH112  # start-up: one dump needs no pathlib here
             return _many(paths, args.format, extras, ctx, to)
         report = _report(paths[0], extras)
@@ -65,34 +63,6 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
         else:
             to.out.write(json_text(report, lines=args.format == "jsonl"))
         return exit_of(report)
-
-
-def _extras(args: argparse.Namespace) -> Extras:
-    """Open what the analyst gives beside the dumps.
-
-    Raises:
-        InputNotFoundError: a folder is not there.
-        UsageError: symbol files cannot be read here.
-
-    """
-    from stopcode.scan.lone import NOTHING_MORE
-
-    extras = NOTHING_MORE._replace(serials=args.serials)
-    if args.images:
-        from forensics.crash.image_folder import FolderImages
-        from forensics.crash.images import ImageLayers
-
-        extras = extras._replace(images=ImageLayers(*map(FolderImages, args.images)))
-    if args.symbols:
-        from pathlib import Path
-
-        from forensics.crash.symbol_files import SymbolFolder
-
-        try:
-            extras = extras._replace(symbols=SymbolFolder(Path(args.symbols)))
-        except UnsupportedError as error:
-            raise UsageError(f"--symbols: {error.message}", hint=error.hint) from error
-    return extras
 
 
 def _report(path: str, extras: Extras) -> Any:

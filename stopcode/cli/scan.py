@@ -9,6 +9,7 @@ from forensics.remote.address import is_address
 from parsers.errors import StopcodeError
 from stopcode.cli.arguments import add_output
 from stopcode.cli.context import Context
+from stopcode.cli.crash_options import add_crash_options, crash_options
 from stopcode.cli.errors import UsageError, error_lines
 from stopcode.cli.exits import Exit, combined
 from stopcode.cli.image_options import add_image_options, image_options, named_images, shown_image
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from parsers.diagnostics import Diagnostic
     from signatures import Database
     from stopcode.report.document import Report
+    from stopcode.scan.lone import Extras
 
 SENTENCE = (
     "Tell from a disk alone which Windows it holds, why it died, which known problem that is, and what to do. "
@@ -39,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--exit-zero", action="store_true", help="end with 0 where 1 would say that something was found"
     )
     parser.add_argument("--progress-json", action="store_true", help="tell progress on stderr as JSON lines")
+    add_crash_options(parser)
     add_image_options(parser)
     add_output(parser, ("table", "json", "jsonl", "md"))
 
@@ -53,11 +56,12 @@ def run(args: argparse.Namespace, ctx: Context) -> int:
     from stopcode.cli.rules import load_rules
 
     rules = load_rules(args.signatures)
+    extras = crash_options(args)
     codes: list[int] = []
     with output_to(args.output, ctx, [image for image in images if not is_address(image)]) as to:
         for number, image in enumerate(images):
             try:
-                codes.append(_one(image, args, rules, ctx, to, first=number == 0))
+                codes.append(_one(image, args, rules, extras, ctx, to, first=number == 0))
             except KeyboardInterrupt:
                 # What was finished is kept: the file of --output holds it.
                 ctx.say("interrupted", error=True)
@@ -79,6 +83,7 @@ def _one(
     image: str,
     args: argparse.Namespace,
     rules: tuple[Database, list[Diagnostic]],
+    extras: Extras,
     ctx: Context,
     to: Context,
     *,
@@ -91,7 +96,7 @@ def _one(
     def once(keys: VolumeKeys) -> Report:
         options = image_options(args, keys)
         with watcher_of(ctx, shown_image(image), as_json=args.progress_json) as progress:
-            return scan(image, database=rules[0], progress=progress, remarks=rules[1], options=options)
+            return scan(image, database=rules[0], progress=progress, remarks=rules[1], options=options, extras=extras)
 
     report = unlocking(args, ctx, once)
     _write(report, args.format, to, first=first)

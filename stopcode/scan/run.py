@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from forensics.remote.blocks import RemoteFile
     from signatures import Database
     from stopcode.report.document import Report
-    from stopcode.scan.lone import LoneDump
+    from stopcode.scan.lone import Extras, LoneDump
 
 __all__ = ["judged_report", "scan", "unjudged_report"]
 
@@ -77,6 +77,7 @@ def scan(
     progress: Watcher | None = None,
     remarks: Sequence[Diagnostic] = (),
     options: ImageOptions | None = None,
+    extras: Extras | None = None,
 ) -> Report:
     """Read one machine and say what is known of it.
 
@@ -86,6 +87,7 @@ def scan(
         progress: told what is being done.
         remarks: what was to be said of the rules when they were loaded; they open the report's diagnostics.
         options: what the user gives beside the name of a disk image.
+        extras: driver and symbol files of the analyst's, asked after what the disk itself has.
 
     Raises:
         OpenError: the input gives nothing: an empty path, no such file, not a disk, locked, no Windows.
@@ -93,9 +95,10 @@ def scan(
         UnsupportedError: a kind of container or dump that is not read.
 
     """
-    from stopcode.scan.lone import begins_dump, is_dump, read_lone, require_named
+    from stopcode.scan.lone import NOTHING_MORE, begins_dump, is_dump, read_lone, require_named
 
     clock = Clock()
+    more = extras or NOTHING_MORE
     diagnostics = Diagnostics(list(remarks))
     teller = _Teller(progress)
     teller.step("open")
@@ -109,7 +112,7 @@ def scan(
             opened.close()
         raise
     if only_a_dump:
-        lone = read_lone(path if opened is None else opened, diagnostics)
+        lone = read_lone(path if opened is None else opened, diagnostics, more)
         teller.judging(lone.facts)
         return judged_report(lone.facts, lone.source, database or _built_in(), diagnostics,
                              clock.stats(lone.bytes_read, lone.requests), lone=True)  # fmt: skip
@@ -118,7 +121,8 @@ def scan(
 
     with open_image(path if opened is None else opened, diagnostics, options) as image:
         rules = database or _built_in()
-        facts = collect(Machine(image.windows, rules.wants(), diagnostics), teller.collecting)
+        machine = Machine(image.windows, rules.wants(), diagnostics, images=more.images, symbols=more.symbols)
+        facts = collect(machine, teller.collecting)
         facts["volumes"] = image.volumes
         if not image.volumes:
             # Where files came from is known to whoever collected them.
