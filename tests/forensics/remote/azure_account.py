@@ -16,7 +16,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -46,11 +46,15 @@ class Account:
 
     def address(self, *, expires: str = LATER) -> str:
         """Return the blob's address, signed for reading alone."""
+        return f"{self.endpoint}/{CONTAINER}/{BLOB}?{self.token(expires)}"
+
+    @staticmethod
+    def token(expires: str) -> str:
+        """Return the signature alone, as a query."""
         fields = {"sv": VERSION, "sr": "b", "sp": "r", "se": expires}
         resource = f"/blob/{ACCOUNT}/{CONTAINER}/{BLOB}"
         # sp, st, se, resource, si, sip, spr, sv, sr, snapshot, and five fields of an answer.
-        query = _signed(fields, ["r", "", expires, resource, "", "", "", VERSION, "b", "", "", "", "", "", ""])
-        return f"{self.endpoint}/{CONTAINER}/{BLOB}?{query}"
+        return _signed(fields, ["r", "", expires, resource, "", "", "", VERSION, "b", "", "", "", "", "", ""])
 
     def upload(self, disk: Path) -> list[tuple[int, int]]:
         """Make a page blob of a file and put only the pages with data; return where those are (offset, length)."""
@@ -65,6 +69,10 @@ class Account:
                     self.write(offset, data)
                     put.append((offset, len(data)))
         return put
+
+    def upload_small(self, name: str, data: bytes) -> None:
+        """Make a block blob."""
+        self._put(f"/{CONTAINER}/{quote(name)}", {}, {"x-ms-blob-type": "BlockBlob"}, data)
 
     def write(self, offset: int, data: bytes) -> None:
         """Put pages."""

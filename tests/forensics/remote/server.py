@@ -89,6 +89,8 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             self.server.count(-1)
 
+    do_HEAD = do_GET
+
     def _usual(self, fields: dict[str, str]) -> None:
         content = self.server.files.get(urlsplit(self.path).path)
         if content is None:
@@ -97,6 +99,9 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(412)
         else:
             size = len(content) if isinstance(content, bytes) else content.stat().st_size
+            if self.command == "HEAD":
+                self.answer(200, fields={"Content-Length": str(size)})
+                return
             first, last = (int(text) for text in fields["range"].removeprefix("bytes=").split("-"))
             last = min(last, size - 1)
             if first >= size:

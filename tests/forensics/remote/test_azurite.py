@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
+import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,7 +18,7 @@ import pytest
 from forensics.remote.opening import open_remote
 from forensics.remote.ranges import RemoteError
 from parsers.diagnostics import Diagnostics
-from parsers.errors import InputNotFoundError
+from parsers.errors import InputNotFoundError, OpenError
 from tests.forensics.disk.ntfs_disks import MIB, mbr_disk, ntfs_volume, run
 from tests.forensics.remote.azure_account import BLOB, CONTAINER, PAST, Account, running
 from tests.stopcode.cli.run import Stopcode
@@ -126,13 +130,65 @@ def test_a_disk_that_is_written_to_under_the_scan_is_not_mixed_with_what_it_was(
     assert [item.code for item in diagnostics.items] == ["remote.changed"]
 
 
-def test_the_store_itself_is_read_with_the_identity_of_the_environment(
-    exported: Exported, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def store(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> Exported:
+    """The same, with an environment that names the account."""
     monkeypatch.setenv("AZURE_STORAGE_USE_EMULATOR", "true")
     monkeypatch.setenv("AZURITE_BLOB_STORAGE_URL", exported.account.endpoint.rpartition("/")[0])
-    with exported.disk.open("rb") as local, open_remote(f"az://{CONTAINER}/{BLOB}", Diagnostics()) as file:
-        assert file.size == exported.disk.stat().st_size
+    return exported
+
+
+def test_the_store_itself_is_read_with_the_identity_of_the_environment(store: Exported) -> None:
+    with store.disk.open("rb") as local, open_remote(f"az://{CONTAINER}/{BLOB}", Diagnostics()) as file:
+        assert file.size == store.disk.stat().st_size
         assert file.read_at(0, 2 * MIB) == local.read(2 * MIB)
     with pytest.raises(InputNotFoundError, match="no such object"):
         open_remote(f"az://{CONTAINER}/none", Diagnostics())
+
+
+def test_a_name_in_the_store_may_hold_spaces_and_percent_signs(store: Exported) -> None:
+    name = "os disk/50% of ü%20.vhd"
+    store.account.upload_small(name, b"disk".ljust(1024, b"\0"))
+    with open_remote(f"az://{CONTAINER}/{name}", Diagnostics()) as file:
+        assert (file.size, file.read_at(0, 4)) == (1024, b"disk")
+    with pytest.raises(InputNotFoundError) as caught:
+        open_remote(f"az://{CONTAINER}/{name.replace(' ', '%20')}", Diagnostics())
+    assert "%20" in caught.value.hint
+
+
+def test_a_blob_that_is_written_to_under_the_reading_is_told_in_the_store_as_well(store: Exported) -> None:
+    said = Diagnostics()
+    with store.disk.open("rb") as local, open_remote(f"az://{CONTAINER}/{BLOB}", said) as file:
+        first = local.read(512)
+        assert file.read_at(0, 512) == first
+        store.account.write(0, first)
+        with pytest.raises(RemoteError) as caught:
+            file.read_at(2 * MIB, 512)
+        # What is here is of the disk as it was.
+        assert file.read_at(0, 512) == first
+    assert caught.value.code == "remote.changed"
+    assert [item.code for item in said.items] == ["remote.changed"]
+
+
+def test_a_store_that_refuses_is_told_without_what_it_was_asked_with(
+    store: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = base64.b64encode(b"S3cret" * 8).decode()
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", wrong)
+    with pytest.raises(OpenError, match="the store refuses") as refused:
+        open_remote(f"az://{CONTAINER}/{BLOB}", Diagnostics())
+    told = "".join(traceback.format_exception(refused.value))
+    assert not [secret for secret in (wrong, "SharedKey", "x-ms-", "127.0.0.1") if secret in told]
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_KEY")
+    # A signature that ends while the disk is read.
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
+    token = store.account.token(end.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    monkeypatch.setenv("AZURE_STORAGE_SAS_KEY", token)
+    said = Diagnostics()
+    with open_remote(f"az://{CONTAINER}/{BLOB}", said) as file:
+        assert file.read_at(0, 512)
+        time.sleep((end - datetime.now(UTC)).total_seconds() + 1)
+        with pytest.raises(RemoteError) as caught:
+            file.read_at(2 * MIB, 512)
+    assert caught.value.code == "remote.denied"
+    assert not [secret for secret in secrets(f"?{token}") if secret in f"{caught.value}{said.items}"]
