@@ -154,7 +154,7 @@ class StackWalker:
             return None
         regs = frame.regs.copy()
         regs.rip, regs.rsp = word, frame.sp + 8
-        return Frame(word, regs.rsp, self._evidence.modules.at(word), "exact", frame.confidence, "dump", regs)
+        return Frame(word, regs.rsp, self._evidence.modules.at(word), "exact", frame.confidence, regs=regs)
 
     def _step(self, frame: Frame, *, first: bool, scan: bool) -> Frame | None:
         regs = frame.regs
@@ -289,7 +289,7 @@ class StackWalker:
         if of is None or self.words.is_covered(caller.rip, self.image_of(of)) is False:
             return None
         sure: Confidence = "likely" if self._evidence.modules.is_kernel(module) else "exact"
-        return self._make(caller, "epilog", sure, frame, image="dump")
+        return self._make(caller, "epilog", sure, frame)
 
     def _from_nowhere(self, frame: Frame, *, scan: bool) -> Frame | None:
         """The caller of an instruction pointer that no module holds: a call through a bad pointer left it at Rsp."""
@@ -324,9 +324,9 @@ class StackWalker:
                 continue
             regs = Registers(word, {"rsp": low + at + 8})
             if self.words.call_before(word):
-                return self._make(regs, "scan-call", "guess", frame, image="dump")
+                return self._make(regs, "scan-call", "guess", frame)
             if self._forward(regs, interrupted=False) is not None:
-                return self._make(regs, "scan-range", "guess", frame, image="dump")
+                return self._make(regs, "scan-range", "guess", frame)
             if by_range is None and word not in self._by_range and not self._evidence.code_bytes(word, 1):
                 # Nothing of this code is in the dump: nothing proves the word, nothing disproves it either.
                 by_range = regs

@@ -42,7 +42,7 @@ def walk_x86(evidence: Evidence, walker: StackWalker, context: CrashContext, *, 
         if slot is None or word is None:
             break
         sure, sp = "guess", slot + 4
-        frames.append(Frame(word, sp, evidence.modules.at(word), "scan-call", sure, "dump"))
+        frames.append(Frame(word, sp, evidence.modules.at(word), "scan-call", sure))
         ebp = evidence.word(slot - 4) or 0xFFFFFFFF
     return frames
 

@@ -202,3 +202,9 @@ def test_the_same_bytes_give_the_same_document(unpacked: Callable[[str], Path]) 
     with FileSource(path) as one, FileSource(path) as two:
         first = analyse(one, path="a.dmp", diagnostics=Diagnostics())
         assert first == analyse(two, path="a.dmp", diagnostics=Diagnostics())
+
+
+def test_only_frames_that_unwind_data_led_to_say_where_it_came_from(crash_of: Callable[[str], CrashDict]) -> None:
+    for name in VERDICTS:
+        for frame in (*crash_of(name)["stack"], *crash_of(name).get("bugcheck_stack", [])):
+            assert "image" not in frame, (name, frame)
