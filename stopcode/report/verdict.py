@@ -14,6 +14,7 @@ from typing import Any
 
 from forensics.crash.undumped import undumped
 from stopcode.report.outcome import is_unread
+from stopcode.report.several import several_lines
 from stopcode.report.words import caused_by, count_of, culprit_name, duration, machine_name, moment, stop_code
 
 __all__ = ["KnownUpdates", "is_of_crash", "latest_crash", "verdict"]
@@ -315,6 +316,7 @@ def _lines(
         more = f", and {count_of(len(earlier) - 1, 'older one')}" if len(earlier) > 1 else ""
         told = f"{stop_code(of.get('bugcheck') or {})}, {culprit_name(of)}"
         lines.append(f"An earlier crash: {moment(of.get('time'))}, {told}{more}")
+    lines += several_lines(facts)
     if unread:
         lines.append(f"Not read, or not whole: {', '.join(unread)}")
     return lines

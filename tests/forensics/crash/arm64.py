@@ -12,7 +12,8 @@ from tests.forensics.crash.machines import NT, RSP, server2019
 from tests.parsers.dump.builder import KDBG, MODULE_LIST, Machine, Module, bitmap_dump, header64
 
 __all__ = [
-    "DRIVER", "NT", "PLACE", "RECORDS", "RSP", "context_arm64", "crash_arm64", "machine_arm64", "trap_frame_arm64",
+    "DRIVER", "NT", "PLACE", "RECORDS", "RSP", "context_arm64", "crash_arm64", "dump_arm64", "machine_arm64",
+    "trap_frame_arm64",
 ]  # fmt: skip
 
 RECORDS = 0xFFFFC08BDC0011F0
@@ -57,12 +58,20 @@ def machine_arm64() -> Machine:
     return machine
 
 
-def crash_arm64(
+def dump_arm64(
     machine: Machine, code: int, parameters: tuple[int, int, int, int], *, pc: int = NT + 0x1100, fp: int = 0
-) -> CrashDict:
+) -> bytes:
+    """A bitmap dump of a machine whose bug check was called at `pc`."""
     context = context_arm64(pc, RSP & -16, fp=fp)
     header = header64(
         5, cr3=machine.cr3, machine=0xAA64, build=22000, code=code, parameters=parameters, kdbg=KDBG, context=context
     )
-    data = bitmap_dump(header, machine.pages, signature=b"FDMP")
+    return bitmap_dump(header, machine.pages, signature=b"FDMP")
+
+
+def crash_arm64(
+    machine: Machine, code: int, parameters: tuple[int, int, int, int], *, pc: int = NT + 0x1100, fp: int = 0
+) -> CrashDict:
+    """The same, analysed."""
+    data = dump_arm64(machine, code, parameters, pc=pc, fp=fp)
     return analyse(BytesSource(data), path="a.dmp", diagnostics=Diagnostics())
