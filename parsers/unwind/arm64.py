@@ -125,7 +125,8 @@ def _to_undo(function: Arm64Function, offset: int) -> tuple[tuple[Op, ...], Lite
     for start, epilog in function.epilogs:
         passed = (offset - start) // 4
         if start <= offset and passed < instructions(epilog):
-            return _behind(epilog, passed), "epilog"
+            rest = _behind(epilog, passed)
+            return (rest, "epilog") if rest[-1].kind == "end" else ((*rest, *function.ops), "unwind")
     return function.ops, "unwind"
 
 

@@ -19,6 +19,8 @@ __all__ = ["UNCOUNTED", "Arm64Function", "Op", "instructions", "read_function"]
 FP, LR = 29, 30
 #: Numbers of the double registers d0 to d31 in `Op.registers`.
 DOUBLE = 64
+#: Operations that move sp by what they say.
+_TAKES = ("save", "alloc")
 #: Operations that no instruction of a prolog or an epilog stands for.
 UNCOUNTED = frozenset({"clear", "trap", "machine", "context", "stop"})
 
@@ -54,7 +56,8 @@ class Arm64Function(NamedTuple):
         length: bytes.
         ops: for the body, in the order in which they are undone.
         prolog: how many of them, from the first on, are of this part's own prolog.
-        epilogs: (offset of its first instruction, its operations), ascending.
+        epilogs: (offset of its first instruction, its operations), ascending. One without "end" does not leave the
+            function: it gives some registers back and goes on with the frame.
 
     """
 
@@ -196,19 +199,19 @@ def _read_record(image: CodeImage, begin: int, rva: int) -> Arm64Function:
             scope = int.from_bytes(raw[4 * number : 4 * number + 4], "little")
             scopes.append(((scope & 0x3FFFF) * 4, scope >> 22))
     codes = _words(image, at, words) if words else b""
-    ops = _decode(codes, 0)
+    ops = _ended(_decode(codes, 0), ())
     prolog = next((index for index, op in enumerate(ops) if op.kind in ("end", "end_c")), len(ops))
     if single:
-        epilog = _decode(codes, count)
+        epilog = _ended(_decode(codes, count), ops)
         scopes_of = [(length - 4 * instructions(epilog), epilog)]
     else:
-        scopes_of = [(start, _decode(codes, index)) for start, index in scopes]
+        scopes_of = [(start, _ended(_decode(codes, index), ops)) for start, index in scopes]
     epilogs = tuple(sorted((start, epilog) for start, epilog in scopes_of if 0 <= start < length))
     return Arm64Function(begin, length, ops, prolog, epilogs)
 
 
 def _decode(codes: bytes, start: int) -> tuple[Op, ...]:
-    """Decode the codes from an index up to `end`; one missing at the very end is taken as there."""
+    """Decode the codes from an index up to `end`, or to their last one."""
     ops: list[Op] = []
     at = start
     while at < len(codes) and len(ops) < MAX_ARM64_CODES:
@@ -221,7 +224,24 @@ def _decode(codes: bytes, start: int) -> tuple[Op, ...]:
         at += size
         if op.kind == "end":
             return tuple(ops)
-    return (*ops, Op("end"))
+    return tuple(ops)
+
+
+def _ended(ops: tuple[Op, ...], body: tuple[Op, ...]) -> tuple[Op, ...]:
+    """Add the `end` that codes have not, where they give all of the stack back that the body has.
+
+    Codes that fill their words have none: seen in the ARM64 build of cryptography. Others have none because they do
+    not leave the function, and `nop` up to the end of the words: seen in lxml's etree, and held there against what the
+    emulator does. Windows takes both for epilogs with an end (RtlpUnwindFunctionFull in dotnet/runtime:
+    src/coreclr/unwinder/arm64/unwinder.cpp) and loses the frame in the second.
+    """
+    if ops and ops[-1].kind == "end":
+        return ops
+    if sum(op.add for op in ops if op.kind in _TAKES) >= sum(op.add for op in body if op.kind in _TAKES):
+        return (*ops, Op("end"))
+    while ops and ops[-1].kind == "nop":
+        ops = ops[:-1]
+    return ops
 
 
 def _size(first: int) -> int:

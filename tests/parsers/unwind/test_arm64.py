@@ -165,6 +165,34 @@ def test_each_instruction_of_an_epilog_undoes_what_has_not_run() -> None:
         assert unwound(codes, 0xF4 + 4 * passed, single=0).sp - STACK == expected
 
 
+def test_registers_given_back_early_leave_the_frame_as_it_was() -> None:
+    # Seen in lxml's etree for ARM64: a part of a function that gives x19 to x22 back, with a "epilog" for that whose
+    # codes have no end, and goes on with its frame. ldr lr,[sp,#32]; add sp,#48; ret | ldp x21; ldp x19; goes on
+    codes = b"\xe5\xd2\xc4\x03\xe4\xc8\x82\xc8\x00\xe3\xe3\xe3"
+    epilogs = [(0x0, 1), (0xC, 5), (0x38, 1)]
+    words = {f"x{number}": 0xA000000000000000 | place for number, place in ((19, 0), (20, 8), (21, 16), (22, 24))}
+    for offset, kept in (
+        (0xC, ("x19", "x20", "x21", "x22")),
+        (0x10, ("x19", "x20")),
+        (0x14, ()),
+        (0x20, ()),
+        (0x24, ()),
+    ):
+        regs = unwound(codes, offset, length=0x4C, epilogs=epilogs)
+        assert (regs.sp - STACK, regs.pc) == (48, 0x20)  # the word at [sp,#32], without its upper bits
+        assert {f"x{number}": value for number, value in regs.known.items() if 19 <= number <= 22} == {
+            name: words[name] for name in kept
+        }
+    assert [unwound(codes, offset, length=0x4C, epilogs=epilogs).sp - STACK for offset in (0, 4, 8)] == [48, 48, 0]
+
+
+def test_an_epilog_that_gives_all_back_needs_no_end_code() -> None:
+    # Seen in the ARM64 build of cryptography: codes that fill their words have no end.
+    # add sp,#16; ldr lr; ldp x19,x20,[sp],#32; ret
+    codes = b"\x01\xd2\xc2\x24"
+    assert [unwound(codes, 0xF0 + 4 * passed, single=0).sp - STACK for passed in range(4)] == [48, 32, 32, 0]
+
+
 def test_a_return_address_behind_the_last_call_belongs_to_its_function() -> None:
     assert unwound(b"\x83\xe4", 0x100, interrupted=False).sp == STACK + 32
     with pytest.raises(FormatError, match="made a call"):
