@@ -72,7 +72,13 @@ def _victim(case: CrashCase) -> Culprit:
 
 def _unknown(case: CrashCase) -> Culprit:
     because = []
-    if not case.evidence.modules.modules:
+    more = "a complete or kernel dump of the same crash may show more"
+    if case.evidence.dump.header.is_encrypted:
+        because.append("the dump is encrypted: only its header can be read")
+        more = "the same dump shows more to who has the key and decrypts it"
+    elif case.evidence.dump.kind == "header-only":
+        because.append("the dump is its header alone")
+    elif not case.evidence.modules.modules:
         because.append("the dump holds no list of modules")
     elif not case.frames:
         because.append("the dump holds no registers to begin a stack with")
@@ -80,5 +86,5 @@ def _unknown(case: CrashCase) -> Culprit:
         because.append("every frame that was found is the kernel's own, or of code that only carries others")
     for frame in case.frames[:4]:
         case.others.append(f"{case.label(frame.ip)} ({frame.method})")
-    case.against.append("a complete or kernel dump of the same crash may show more")
+    case.against.append(more)
     return case.verdict("unknown", None, "none", because)

@@ -44,6 +44,7 @@ def test_the_same_machine_comes_out(kind: str, name: str) -> None:
     if name == "3":
         assert crash["modules"] == []
         assert "process" not in crash
+        assert crash["culprit"]["because"] == ["the dump is its header alone"]
         return
     assert [module["name"] for module in crash["modules"]] == ["ntoskrnl.exe", "storport.sys", "vmstorfl.sys"]
     assert [module["checksum"] for module in crash["modules"]] == ["0x9a1234", "0x7a7a7", "0x1f0a2"]
@@ -75,6 +76,9 @@ def test_an_encrypted_one_gives_its_header_alone(kind: str, name: str) -> None:
     data[place : place + 4] = (0x108).to_bytes(4, "little")
     crash, diagnostics = crash_of(bytes(data))
     assert crash["dump"]["traits"] == ["encrypted"]
+    if data[4:8] == b"DU64":
+        assert crash["culprit"]["because"] == ["the dump is encrypted: only its header can be read"]
+        assert "decrypts it" in crash["culprit"]["against"][-1]
     assert crash["modules"] == []
     assert "dump.encrypted" in {item.code for item in diagnostics.items}
     data[place : place + 4] = b"PAGE"
