@@ -25,6 +25,7 @@ from forensics.disk.volumes import Volume, find_volumes
 from forensics.disk.windows import Beside, WindowsVolume
 from forensics.facts import VolumeFact
 from forensics.remote.address import is_address, shown_address
+from forensics.remote.opening import answered
 from parsers.diagnostics import Diagnostics
 from parsers.disk.partitions import PartitionTable
 from parsers.errors import (
@@ -121,6 +122,7 @@ def open_image(path: str | Path | RemoteFile, diagnostics: Diagnostics, options:
         LockedVolumeError: no Windows, and a volume encrypted with BitLocker.
         UnsupportedError: a container, or the only volume that can hold Windows, is of a kind that is not read.
         FormatError, TruncatedError, ReadError: the container is damaged.
+        OpenError: it may not be read, or its server failed.
 
     """
     if not isinstance(path, Path) and (not isinstance(path, str) or is_address(path)):
@@ -143,7 +145,8 @@ def _open_container(
 
     container = open_container(place, diagnostics, options)
     try:
-        return _open_disk(shown, container, diagnostics, options)
+        with answered(container.remote):
+            return _open_disk(shown, container, diagnostics, options)
     except BaseException:
         container.close()
         raise

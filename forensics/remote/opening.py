@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from forensics.remote.address import CLOUDS, shown_address
+from forensics.remote.ranges import RemoteError
 from parsers.diagnostics import Diagnostics
 from parsers.errors import OpenError, StopcodeError
 
@@ -58,7 +59,7 @@ def answered(file: RemoteFile | None) -> Iterator[None]:
         file: the image's file, where it lies elsewhere.
 
     Raises:
-        OpenError: the server failed; in place of what was found then.
+        OpenError: the server failed or refuses, or the image changed; in place of what was found then.
 
     """
     try:
@@ -67,7 +68,10 @@ def answered(file: RemoteFile | None) -> Iterator[None]:
         if file is None or file.failure is None:
             raise
     if file is not None and file.failure is not None:
+        failure = file.failure
+        # That the image changed, or may not be read, is no failing server.
+        why = "" if isinstance(failure, RemoteError) and failure.code != "remote.lost" else ", for its server failed"
         raise OpenError(
-            f"the image could not be opened, for its server failed: {file.failure.message}",
-            hint=file.failure.hint or "nothing is known of the disk: scan again when the server is well",
+            f"the image could not be opened{why}: {failure.message}",
+            hint=failure.hint or "nothing is known of the disk: scan again when the server is well",
         )

@@ -77,6 +77,63 @@ def test_a_scan_that_loses_its_disk_tells_what_it_has_and_that_the_rest_is_unkno
     assert "/boot/bcd" in {gap["path"] for gap in done.document["facts"]["gaps"]}
 
 
+def busy(handler: Handler) -> bool:
+    return handler.answer(503)
+
+
+def breaks(handler: Handler) -> bool:
+    return handler.reset()
+
+
+def test_a_server_that_fails_while_the_disk_is_opened_is_to_blame_and_not_the_disk(
+    call: Stopcode, server: Files, listed: Path
+) -> None:
+    ended = 0
+    # The container, the partition table, the volumes, their folders, the hives: at every request of them.
+    for count in range(1, 40, 2):
+        server.moods[:] = [after(count, refuses)]
+        done = quiet(call("scan", "--url-file", listed))
+        if done.code != Exit.UNREADABLE:
+            break
+        ended += 1
+        assert "the image could not be opened: http" in done.err
+        assert "the server refuses with 403" in done.err
+        assert "hint: ask for a new address" in done.err
+        assert not [word for word in ("no Windows", "damaged", "partition", "not a disk") if word in done.err]
+    assert ended > 8  # the bytes of the container come first, those of the hives last
+    assert (done.code, "remote.denied" in done.out) == (Exit.PARTIAL, True)
+
+
+@pytest.mark.parametrize("mood", [busy, breaks])
+@pytest.mark.parametrize("count", [1, 9, 14, 20])
+def test_a_server_that_dies_while_the_disk_is_opened_is_told_with_what_to_do(
+    count: int, mood: Callable[[Handler], bool], call: Stopcode, server: Files, listed: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("forensics.remote.patience._FIRST_WAIT_S", 0.0)
+    for verb in ("scan", "rescue"):
+        server.moods[:] = [after(count, mood)]
+        done = quiet(call(verb, "--url-file", listed))
+        assert done.code == Exit.UNREADABLE
+        assert "the image could not be opened, for its server failed: http" in done.err
+        assert ("503" if mood is busy else "the connection broke") in done.err
+        assert "hint: " in done.err
+        assert "when the server is well" in done.err
+        assert "no Windows" not in done.err
+
+
+def test_what_a_disk_is_ends_where_its_server_does_and_says_so(call: Stopcode, server: Files, listed: Path) -> None:
+    server.moods.append(after(3, refuses))
+    done = quiet(call("disk", "--url-file", listed))
+    assert (done.code, "the server refuses with 403" in done.err) == (Exit.UNREADABLE, True)
+    # The container is known, its volumes are not.
+    server.moods[:] = [after(14, refuses)]
+    done = quiet(call("disk", "-o", "json", "--url-file", listed))
+    assert done.code == Exit.PARTIAL
+    assert "remote.denied" in [item["code"] for item in done.document["diagnostics"]]
+    assert done.document["container"]["kind"] == "VHDX"
+
+
 def test_a_server_without_ranges_and_one_that_refuses_end_the_scan(
     call: Stopcode, server: Files, listed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
