@@ -45,6 +45,7 @@ __all__ = [
     "ProtectorDict",
     "RegistryFact",
     "ServiceFact",
+    "ShadowCopyDict",
     "Source",
     "SystemFacts",
     "UnloadedDict",
@@ -341,11 +342,26 @@ class DynamicDict(TypedDict):
     drive: NotRequired[str]
 
 
+class ShadowCopyDict(TypedDict, total=False):
+    """A shadow copy of a volume: its identifier and that of its set, when it was made, and by which machine.
+
+    `problem` is what is damaged of it.
+    """
+
+    id: str
+    set: str
+    created: str
+    machine: str
+    problem: str
+
+
 class VolumeFact(TypedDict, total=False):
     """/volumes: one volume of the image. `role` is what stopcode takes it for.
 
     `journal` is the state of an NTFS volume's journal: "replayed" in memory; "not replayed" where some of its changes
     are not certain, which leaves the files they touch unread; "unreadable" where the volume is read as it stands.
+    `shadow_copies` are those it has, the oldest one first; `shadow_copy` is the identifier of the one that was read
+    in place of the volume, as the user asked.
     """
 
     index: int
@@ -358,6 +374,8 @@ class VolumeFact(TypedDict, total=False):
     dynamic: DynamicDict
     encryption: EncryptionDict
     journal: Literal["clean", "replayed", "not replayed", "unreadable"]
+    shadow_copies: list[ShadowCopyDict]
+    shadow_copy: str
 
 
 class BugCheckDict(TypedDict):

@@ -129,9 +129,11 @@ def open_image(path: str | Path | RemoteFile, diagnostics: Diagnostics, options:
         shown = shown_address(path) if isinstance(path, str) else path.shown
         return _open_container(path, shown, diagnostics, options)
     place = Path(path)
+    kind = archive_kind(place)
+    if (kind or place.is_dir()) and options is not None and options.shadow_copy:
+        raise UnsupportedError(f"{place} holds files, and only the volumes of a disk image have shadow copies")
     if place.is_dir():
         return _open_files(str(place), open_folder(place, diagnostics), diagnostics)
-    kind = archive_kind(place)
     if kind:
         return _open_files(str(path), open_archive(place, kind, diagnostics), diagnostics)
     return _open_container(place, str(path), diagnostics, options)
@@ -159,8 +161,8 @@ def _open_files(path: str, opened: Collection, diagnostics: Diagnostics) -> Imag
 
 
 def _open_disk(path: str, container: Container, diagnostics: Diagnostics, options: ImageOptions | None) -> Image:
-    keys = options.keys if options is not None else None
-    table, volumes = find_volumes(container.source, container.sector_size, diagnostics, keys)
+    given = options or ImageOptions()
+    table, volumes = find_volumes(container.source, container.sector_size, diagnostics, given.keys, given.shadow_copy)
     picked = pick_windows(table, volumes, diagnostics)
     chosen, boot = picked.chosen, picked.boot
     if chosen is None:
@@ -179,6 +181,9 @@ def _open_disk(path: str, container: Container, diagnostics: Diagnostics, option
     windows = WindowsVolume(chosen.root, chosen.files, diagnostics, identity, beside, partitions, boot, container.ahead)
     described = describe_partitions(table) if table is not None else None
     details = {"sector_size": container.sector_size, "partition_table": described, **container.details}
+    shadow = volumes[chosen.index].shadow_copy
+    if shadow is not None:
+        details["shadow_copy"] = shadow
     facts = [volume.fact() for volume in volumes]
     return Image(path, container.kind, container.size, facts, windows, container, details)
 

@@ -20,6 +20,8 @@ class ImageOptions:
         allow_redirects: whether the server of a remote image may send on to another host.
         allow_private: whether a remote image may lie on a host of a private network that its address does not name
             literally.
+        shadow_copy: identifier of a shadow copy, or of a set of them, or its beginning: it is read in place of its
+            volume; "" for the volumes as they are.
 
     """
 
@@ -27,3 +29,4 @@ class ImageOptions:
     keys: VolumeKeys = field(default_factory=VolumeKeys)
     allow_redirects: bool = False
     allow_private: bool = False
+    shadow_copy: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from forensics.disk.cache import CachedSource
@@ -10,7 +10,8 @@ from forensics.disk.dynamic import dynamic_places
 from forensics.disk.filesystems import FileSystem, identify
 from forensics.disk.journal import with_journal
 from forensics.disk.keys import VolumeKeys
-from forensics.facts import DynamicDict, EncryptionDict, VolumeFact
+from forensics.disk.shadow import no_shadow_copy, with_shadow_copies
+from forensics.facts import DynamicDict, EncryptionDict, ShadowCopyDict, VolumeFact
 from parsers.bytesource import ByteSource, WindowSource
 from parsers.diagnostics import Diagnostics
 from parsers.disk.ldm import LDM_TYPES
@@ -52,6 +53,8 @@ class Volume:
         encryption: how it is encrypted; None where it is not. The source of an opened volume is decrypted.
         hint: what to do about the problem.
         dynamic: what the database of a dynamic disk says of it; None on other disks.
+        shadow_copies: its shadow copies, the oldest one first.
+        shadow_copy: the one that is read in its place; None where it is read as it is.
 
     """
 
@@ -69,6 +72,8 @@ class Volume:
     encryption: EncryptionDict | None = None
     hint: str = ""
     dynamic: DynamicDict | None = None
+    shadow_copies: list[ShadowCopyDict] = field(default_factory=list)
+    shadow_copy: ShadowCopyDict | None = None
 
     @property
     def kind(self) -> str:
@@ -102,6 +107,10 @@ class Volume:
             made["encryption"] = self.encryption
         if self.journal is not None:
             made["journal"] = self.journal
+        if self.shadow_copies:
+            made["shadow_copies"] = self.shadow_copies
+        if self.shadow_copy is not None:
+            made["shadow_copy"] = self.shadow_copy["id"]
         made["role"] = "windows" if self.role == "windows" else "system" if self.role == "system" else "other"
         return made
 
@@ -112,7 +121,7 @@ class Volume:
 
 
 def find_volumes(
-    disk: ByteSource, sector_size: int, diagnostics: Diagnostics, keys: VolumeKeys | None = None
+    disk: ByteSource, sector_size: int, diagnostics: Diagnostics, keys: VolumeKeys | None = None, shadow_copy: str = ""
 ) -> tuple[PartitionTable | None, list[Volume]]:
     """Return a disk's partition table, where it has one, and its volumes in the table's order.
 
@@ -121,14 +130,29 @@ def find_volumes(
         sector_size: bytes of a logical sector.
         diagnostics: told what is doubtful.
         keys: what opens encrypted volumes; a volume that none of them opens stays locked.
+        shadow_copy: identifier of a shadow copy, or of a set of them, that is read in place of its volume.
 
     Raises:
         ReadError: the first sectors cannot be read.
+        OpenError: no volume has that shadow copy, or it is damaged.
 
     """
+    table, volumes = _unopened(disk, sector_size, diagnostics)
+    for volume in volumes:
+        if not volume.problem:
+            _open_any(volume, diagnostics, keys or VolumeKeys(), shadow_copy)
+    if shadow_copy and not any(volume.shadow_copy for volume in volumes):
+        raise no_shadow_copy(shadow_copy, [copy for volume in volumes for copy in volume.shadow_copies])
+    return table, volumes
+
+
+def _unopened(
+    disk: ByteSource, sector_size: int, diagnostics: Diagnostics
+) -> tuple[PartitionTable | None, list[Volume]]:
+    """Return the partition table and the places of the volumes; one that is not all there has a problem."""
     bare = identify(disk.read_at(0, _HEAD))
     if bare.name != "unknown":
-        return None, [_opened(Volume(0, 0, disk.size, None, bare, WindowSource(disk, 0, disk.size)), diagnostics, keys)]
+        return None, [Volume(0, 0, disk.size, None, bare, WindowSource(disk, 0, disk.size))]
     table = read_partitions(disk, sector_size)
     if table is None:
         return None, []
@@ -141,17 +165,15 @@ def find_volumes(
             continue
         _tell_cut(disk, partition.offset, partition.offset + partition.size, diagnostics)
         source = WindowSource(disk, partition.offset, partition.size)
-        volume = Volume(len(volumes), partition.offset, partition.size, partition, _UNKNOWN, source)
-        volumes.append(_opened(volume, diagnostics, keys))
+        volumes.append(Volume(len(volumes), partition.offset, partition.size, partition, _UNKNOWN, source))
     # Where Windows starts, the table keeps a partition of the same place.
     beneath = {item.offset: item for item in table.partitions if item.type in LDM_TYPES}
     for place in dynamic or ():
         _tell_cut(disk, place.offset, place.end, diagnostics)
-        volume = Volume(
+        volumes.append(Volume(
             len(volumes), place.offset, place.size, beneath.get(place.offset), FileSystem("LDM"),
             place.source or ZeroSource(0), problem=place.problem, dynamic=place.fact,
-        )  # fmt: skip
-        volumes.append(volume if place.source is None else _opened(volume, diagnostics, keys))
+        ))  # fmt: skip
     return table, volumes
 
 
@@ -165,7 +187,7 @@ def _tell_cut(disk: ByteSource, offset: int, end: int, diagnostics: Diagnostics)
         )
 
 
-def _opened(volume: Volume, diagnostics: Diagnostics, keys: VolumeKeys | None) -> Volume:
+def _open_any(volume: Volume, diagnostics: Diagnostics, keys: VolumeKeys, shadow_copy: str) -> None:
     """Find out what a volume is, and open it."""
     source, size = volume.source, volume.size
     try:
@@ -190,12 +212,14 @@ def _opened(volume: Volume, diagnostics: Diagnostics, keys: VolumeKeys | None) -
     if volume.boots:
         volume.role = "system"
     if found.name == "BitLocker":
-        _unlock(volume, keys or VolumeKeys(), diagnostics)
+        _unlock(volume, keys, diagnostics)
     if volume.kind == "NTFS":
-        _open(volume, boot, diagnostics)
+        volume.source, volume.shadow_copies, volume.shadow_copy = with_shadow_copies(
+            volume.source, volume.offset, shadow_copy, diagnostics
+        )
+        _open(volume, None if volume.shadow_copy else boot, diagnostics)
     elif volume.problem and found.name != "BitLocker":
         diagnostics.error("volume.unreadable", f"The volume at {volume.offset:#x} cannot be read: {volume.problem}")
-    return volume
 
 
 def _unlock(volume: Volume, keys: VolumeKeys, diagnostics: Diagnostics) -> None:

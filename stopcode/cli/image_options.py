@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ __all__ = ["add_image_options", "image_options", "named_images", "shown_image"]
 
 #: Characters of a list of addresses.
 _MAX_LIST = 1 << 20
+_IDENTIFIER = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
 
 
 def add_image_options(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +37,9 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
                        help="let an address mean a host of a private network, or this machine")  # fmt: skip
     group.add_argument("--parent", action="append", default=[], metavar="DIR",
                        help="a folder with parents of a differencing disk; may be given again")  # fmt: skip
+    group.add_argument("--shadow-copy", metavar="ID", type=_shadow_copy,
+                       help="look at a volume as this shadow copy of it has it: its identifier, that of its set, or "
+                            "the first 8 digits; `stopcode disk` lists them")  # fmt: skip
     add_key_options(parser)
 
 
@@ -51,7 +56,17 @@ def image_options(args: argparse.Namespace, keys: VolumeKeys) -> ImageOptions:
     for folder in parents:
         if not folder.is_dir():
             raise UsageError(f"--parent {folder}: no such folder")
-    return ImageOptions(parents, keys, allow_redirects=args.allow_redirects, allow_private=args.allow_private)
+    return ImageOptions(
+        parents, keys, allow_redirects=args.allow_redirects, allow_private=args.allow_private,
+        shadow_copy=args.shadow_copy or "",
+    )  # fmt: skip
+
+
+def _shadow_copy(text: str) -> str:
+    identifier = text.strip("{}").lower()
+    if not _IDENTIFIER.fullmatch(identifier):
+        raise argparse.ArgumentTypeError(f"{text!r} is no identifier of a shadow copy")
+    return identifier
 
 
 def named_images(verb: str, args: argparse.Namespace) -> list[str]:

@@ -139,8 +139,13 @@ def _volumes(document: DiskDocument, verbose: bool) -> Iterator[Line]:
         if "dynamic" in volume:
             dynamic = volume["dynamic"]
             drive = f", {dynamic['drive']}" if "drive" in dynamic else ""
-            what = f"dynamic volume {dynamic['name']}, {dynamic['kind']}{drive}, on {', '.join(dynamic['disks'])}"
-            yield Line(what, indent=5)
+            on = ", ".join(dynamic["disks"])
+            yield Line(f"dynamic volume {dynamic['name']}, {dynamic['kind']}{drive}, on {on}", indent=5)
+        for copy in volume.get("shadow_copies", []):
+            made = moment(copy["created"]) if "created" in copy else "an unknown time"
+            read = ", read in place of the volume" if copy.get("id") == volume.get("shadow_copy", "") else ""
+            problem = f", damaged: {copy['problem']}" if "problem" in copy else ""
+            yield Line(f"shadow copy {copy.get('id', '')} of {made}{read}{problem}", "doubt" if problem else "plain", 5)
         encryption = volume.get("encryption")
         if encryption is not None:
             opened = encryption.get("opened_with")

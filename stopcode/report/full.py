@@ -58,6 +58,13 @@ def counted(crashes: Sequence[Mapping[str, Any]]) -> str:
     return f"{len(crashes) - live:,}" + (f", and {count_of(live, 'live report')}" if live else "")
 
 
+def _shadow_copy(read: Mapping[str, Any] | None) -> str:
+    """Return which shadow copy was read in place of the Windows volume."""
+    if not read:
+        return ""
+    return f"read as of {moment(read['created'])}, {read['id']}" if "created" in read else f"read: {read['id']}"
+
+
 def _machine(report: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Line]:
     system = facts.get("system") or {}
     unread = {str(gap.get("path")): str(gap.get("reason")) for gap in facts.get("gaps") or []}
@@ -91,6 +98,7 @@ def _machine(report: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Li
         ("Last boot", or_gap(last_boot(facts), "/boot/last_boot", "/boot")),
         ("Shutdown", f"{moment(system['last_shutdown'])} (the last clean one)" if system.get("last_shutdown") else ""),
         ("Disk as of", moment(system["disk_as_of"]) if system.get("disk_as_of") else ""),
+        ("Shadow copy", _shadow_copy(source.get("shadow_copy"))),
         ("Dumps", _dump_settings(settings)),
         ("Image", ", ".join(filter(None, image))),
     ]

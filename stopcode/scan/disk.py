@@ -83,7 +83,9 @@ class DiskImage:
         if lost:
             document["unreadable"] = _told(lost)
         try:
-            table, volumes = find_volumes(container.source, container.sector_size, self._diagnostics, options.keys)
+            table, volumes = find_volumes(
+                container.source, container.sector_size, self._diagnostics, options.keys, options.shadow_copy
+            )
         except ReadError as error:
             self._diagnostics.error(
                 "disk.unreadable", f"The beginning of the disk cannot be read: {error.message}", hint=error.hint
