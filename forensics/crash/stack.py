@@ -58,7 +58,7 @@ class Frame:
         image: where the unwind data that led to this frame came from; None where none was used.
         regs: the frame's registers, for x64.
         interrupted: `ip` has not run: the innermost frame, or one that a trap interrupted.
-        trapped: the registers of an interrupted frame of ARM64, where a frame of the kernel's holds them.
+        trapped: the registers of an interrupted frame of ARM64 or x86, where a frame of the kernel's holds them.
 
     """
 

@@ -16,6 +16,8 @@ from forensics.facts import CrashDict
 from parsers.bytesource import BytesSource
 from parsers.diagnostics import Diagnostics
 from parsers.errors import StopcodeError
+from tests.forensics.crash import x86
+from tests.forensics.crash.arm64 import PLACE, dump_arm64, machine_arm64, trap_frame_arm64
 from tests.forensics.crash.machines import DRIVER_BASE, RSP, server2019, trap_frame, write_x64
 
 
@@ -104,3 +106,33 @@ def test_a_mutated_dump_with_pages_gives_a_crash_or_an_error(seed: int, dump_typ
         at = rng.randrange(len(data) - 8)
         data[at : at + 8] = rng.choice([rng.randbytes(8), RSP.to_bytes(8, "little"), b"\xff" * 8])
     _analyse(bytes(data))
+
+
+@pytest.mark.fuzz
+@given(seed=st.integers(0, 1 << 32), kind=st.sampled_from(["arm64", "x86", "pae"]))
+def test_a_mutated_dump_of_another_processor_gives_a_crash_or_an_error(seed: int, kind: str) -> None:
+    rng = random.Random(seed)
+    if kind == "arm64":
+        machine, frame = machine_arm64(), RSP + 0x200 & -16
+        machine.put(frame, trap_frame_arm64(PLACE, frame + 0x160, fault=0x10, fp=frame + 0x170))
+        code = rng.choice([0x7E, 0x3B, 0xD1, 0x50, 0x1E, 0x139, 0xBE, 0xFC, 0x1C8])
+        values = [0, 3, RSP, frame, PLACE, rng.getrandbits(64)]
+        first, second, third, fourth = (rng.choice(values) for _ in range(4))
+        data = bytearray(dump_arm64(machine, code, (first, second, third, fourth), fp=rng.choice([frame + 0x140, RSP])))
+    else:
+        machine = x86.machine_x86(kind)
+        data = bytearray(x86.dump_x86(machine, rng.choice([0, 1, 8]), rng.getrandbits(32), ebp=x86.STACK + 0x20))
+    for _change in range(rng.randrange(0, 60)):
+        at = rng.randrange(len(data) - 8)
+        data[at : at + 8] = rng.choice([rng.randbytes(8), RSP.to_bytes(8, "little"), b"\xff" * 8])
+    _analyse(bytes(data))
+
+
+@given(st.binary(max_size=0x160), st.sampled_from([0xD1, 0x139, 0xBE, 0xFC]))
+def test_any_bytes_where_a_trap_frame_of_arm64_is_named_give_a_crash(frame: bytes, code: int) -> None:
+    machine, at = machine_arm64(), RSP + 0x200 & -16
+    machine.put(at, frame)
+    crash = _analyse(dump_arm64(machine, code, (0x10, at, at, PLACE), fp=at + 0x140))
+    assert crash is not None
+    # A frame that says nothing sound is none.
+    assert not crash["context"]["fault"] or crash["context"]["origin"] in ("trap-frame", "machine-frame")

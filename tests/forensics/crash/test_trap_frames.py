@@ -10,6 +10,7 @@ from forensics.crash.analyse import analyse
 from forensics.facts import CrashDict
 from parsers.bytesource import BytesSource
 from parsers.diagnostics import Diagnostics
+from tests.forensics.crash import x86
 from tests.forensics.crash.arm64 import NT, PLACE, RECORDS, RSP, crash_arm64, machine_arm64, trap_frame_arm64
 from tests.forensics.crash.machines import STACK_TOP
 from tests.parsers.dump.builder import (
@@ -214,3 +215,27 @@ def test_the_trap_frame_with_the_named_instruction_is_found_on_an_x86_stack(buil
 def test_an_x86_record_without_mark_or_flags_is_not_found(broken: dict[str, int]) -> None:
     # A CONTEXT on the stack has Eip, SegCs and EFlags side by side too.
     assert crash_x86(7601, **broken)["context"]["fault"] is False
+
+
+@pytest.mark.parametrize(("mark", "copy", "told"), [(0xBADB0D00, 0, True), (0, 0, False), (0xBADB0D00, 4, False)])
+def test_a_chain_of_ebp_goes_through_a_trap_frame(mark: int, copy: int, told: bool) -> None:
+    machine = x86.machine_x86("pae")
+    trap, after = x86.STACK + 0x100, x86.STACK + 0x200
+    interrupted = x86.DRIVER + 0x2030
+    frame = bytearray(0x74)
+    struct.pack_into("<III", frame, 0, after, interrupted + copy, mark)
+    struct.pack_into("<I", frame, 0x60, after)
+    struct.pack_into("<III", frame, 0x68, interrupted, 8, 0x10246)
+    machine.put(trap, bytes(frame))
+    machine.put(after, struct.pack("<II", 0, x86.DRIVER + 0x3005))
+    # A call before the last return address; none before the place that was interrupted.
+    machine.put(x86.DRIVER + 0x3000, b"\xe8\0\0\0\0")
+    machine.put(x86.DRIVER + 0x2000, b"\x90" * 0x60)
+    stack = x86.crash_x86(machine, 1, x86.WILD + 0x10, ebp=trap)["stack"][1:]
+    if told:
+        assert [(frame["ip"], frame["sp"], frame["method"], frame["confidence"]) for frame in stack] == [
+            (f"{interrupted:#x}", f"{trap + 0x74:#x}", "exact-chain", "likely"),
+            (f"{x86.DRIVER + 0x3005:#x}", f"{after + 8:#x}", "exact-chain", "likely"),
+        ]
+    else:
+        assert f"{interrupted:#x}" not in [frame["ip"] for frame in stack]

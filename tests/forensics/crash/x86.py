@@ -61,7 +61,14 @@ def machine_x86(kind: str) -> Machine:
 
 
 def dump_x86(
-    machine: Machine, kind: int, address: int, *, eip: int = PLACE, code: int = 0xC0000005, edx: int = WILD
+    machine: Machine,
+    kind: int,
+    address: int,
+    *,
+    eip: int = PLACE,
+    code: int = 0xC0000005,
+    edx: int = WILD,
+    ebp: int = 0,
 ) -> bytes:
     """A bitmap dump with 0x7E: this exception at `eip`."""
     record = struct.pack("<IIIII", code, 0, 0, eip, 2) + struct.pack("<II", kind, address)
@@ -69,6 +76,7 @@ def dump_x86(
     context = bytearray(0x2CC)
     struct.pack_into("<I", context, 0, 0x1003F)
     struct.pack_into("<I", context, 0xA8, edx)
+    struct.pack_into("<I", context, 0xB4, ebp)
     struct.pack_into("<5I", context, 0xB8, eip, 8, 0x10246, STACK + 0x10, 0x10)
     machine.put(CONTEXT, bytes(context))
     header = header32(5, cr3=machine.cr3, pae=int(machine.kind == "pae"), kdbg=KDBG, modules=LIST, esp=STACK)
