@@ -247,6 +247,11 @@ def _screens_showing(text: str) -> list[BootCode]:
     return [row for row in boot_codes() if row.stage == stage or words <= set(_WORD.findall(row.screen.lower()))]
 
 
+def _as_name(text: str) -> str:
+    """Return a text as names are written: capitals, words joined by underscores."""
+    return re.sub(r"[\s-]+", "_", text.strip()).upper()
+
+
 def find(text: str, parameters: Sequence[int | None] = ()) -> list[Explanation]:
     """Return what a person may mean by a code or name; empty when nothing is known.
 
@@ -258,15 +263,15 @@ def find(text: str, parameters: Sequence[int | None] = ()) -> list[Explanation]:
     found = [item for code in _readings(text) if (item := _explain(code & 0xFFFFFFFF, parameters)) is not None]
     if found:
         return found
-    wanted = re.sub(r"[\s-]+", "_", text.strip()).upper()
+    wanted = _as_name(text)
     if len(wanted) < 3:
         return []
     names: dict[int, str] = {int(row["code"], 16): row["name"] for row in _document("bugchecks.json")["bugchecks"]}
     statuses = {code: name for code, (name, _text_) in NTSTATUS.items() if code not in names}
     every = {**names, **statuses}
-    codes = [code for code, name in every.items() if name.upper() in (wanted, f"STATUS_{wanted}")]
+    codes = [code for code, name in every.items() if _as_name(name) in (wanted, f"STATUS_{wanted}")]
     # 0x1000007E and its like are the same stop under WinDbg's mark: named only when asked for by that name.
-    codes = codes or [code for code, name in every.items() if wanted in name.upper() and masked(code) == code]
+    codes = codes or [code for code, name in every.items() if wanted in _as_name(name) and masked(code) == code]
     found = [item for code in codes if (item := _explain(code, parameters)) is not None]
     if found:
         return found

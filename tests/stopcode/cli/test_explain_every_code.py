@@ -9,6 +9,7 @@ import pytest
 
 from forensics.crash import bugchecks
 from forensics.crash.bugchecks import masked
+from forensics.crash.ntstatus import NTSTATUS
 from stopcode.cli.exits import Exit
 from tests.stopcode.cli.run import Stopcode
 
@@ -36,6 +37,33 @@ def test_what_is_not_known_is_one_line_and_one_hint(call: Stopcode, words: tuple
     error, hint = done.err.splitlines()
     assert error == f"stopcode: error: nothing is known of {' '.join(words)!r}"
     assert hint.startswith("stopcode: hint: ")
+
+
+def test_each_start_up_screen_is_told_by_its_id_and_by_its_number(call: Stopcode) -> None:
+    document = json.loads((Path(bugchecks.__file__).parent / "data" / "boot-codes.json").read_text("utf-8"))
+    screens = document["entries"]
+    assert len(screens) == 100
+    told: dict[str, str] = {}
+    for screen in screens:
+        for words in ([screen["id"]], [screen["code"]] if screen["code"] else []):
+            if not words:
+                continue
+            if words[0] not in told:
+                done = call("explain", *words)
+                assert (done.code, done.err) == (Exit.OK, ""), words
+                told[words[0]] = done.out
+            out = told[words[0]]
+            assert f"start-up screen [{screen['id']}]" in out
+            assert out.count("  means: ") >= 1
+            assert "look at: " in out or not screen["look_at"]
+
+
+def test_each_ntstatus_of_the_table_is_told_by_number_and_by_name(call: Stopcode) -> None:
+    for value, (name, words) in NTSTATUS.items():
+        by_number = call("explain", f"{value:#x}")
+        assert (by_number.code, by_number.err) == (Exit.OK, "")
+        assert f"NTSTATUS {value:#x} {name} ({words})" in by_number.out
+        assert name in call("explain", name).out
 
 
 def test_an_ntstatus_alone_is_told(call: Stopcode) -> None:
