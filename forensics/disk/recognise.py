@@ -30,6 +30,7 @@ _CONTAINERS = (
     (0, b"EVF\t\r\n\xff\0", "E01"),
 )
 _UNPACK = "unpack it first"
+_COLLECTED = "stopcode scan reads an archive of collected files as it is; a disk image in one has to be unpacked"
 #: (offset, bytes, what it is, hint): disks of a kind that is not read.
 _UNSUPPORTED = (
     (0, b"LUKS\xba\xbe", "a LUKS-encrypted volume", "open it with cryptsetup and scan the device it gives"),
@@ -62,7 +63,7 @@ _OTHERS = (
     (0, b"MZ", "a program or driver", ""),
     (0, b"hibr", "a hibernation file", ""),
     (0, b"HIBR", "a hibernation file", ""),
-    (0, b"PK\x03\x04", "a zip archive", _UNPACK),
+    (0, b"PK\x03\x04", "a zip archive", _COLLECTED),
     (0, b"\x1f\x8b", "a gzip archive", _UNPACK),
     (0, b"\xfd7zXZ\0", "an xz archive", _UNPACK),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
@@ -70,7 +71,7 @@ _OTHERS = (
     (0, b"BZh", "a bzip2 archive", _UNPACK),
     (0, b"Rar!\x1a\x07", "a RAR archive", _UNPACK),
     (0, b"MSCF", "a cabinet archive", _UNPACK),
-    (257, b"ustar", "a tar archive", _UNPACK),
+    (257, b"ustar", "a tar archive", _COLLECTED),
     (0x8001, b"CD001", "a CD or DVD image (ISO)", "name the machine's disk, not the installation medium"),
     (0, b"<?xml", "an XML text", ""),
     (0, b"{", "a text", ""),

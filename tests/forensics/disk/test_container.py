@@ -216,7 +216,7 @@ def test_a_real_stream_optimised_disk_of_16_gib_opens_with_few_reads(unpacked: G
         (b"PAGEDUMP" + bytes(9000), "crash dump", "stopcode dump"),
         (b"regf" + bytes(9000), "registry hive", "folder"),
         (b"ElfFile\0" + bytes(9000), "event log", "folder"),
-        (b"PK\x03\x04" + bytes(9000), "zip", "unpack"),
+        (b"PK\x03\x04" + bytes(9000), "zip", "stopcode scan"),
         (b"\x1f\x8b\x08" + bytes(9000), "gzip", "unpack"),
         (bytes(0x8001) + b"CD001" + bytes(99), "ISO", "disk"),
         (b"hello, world\n" * 99, "text", ""),
