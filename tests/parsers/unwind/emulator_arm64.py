@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pefile
 import unicorn
 from unicorn import arm64_const as ua
 
+from tests.parsers.unwind.program import Copy, Original, mapped
 from tests.parsers.unwind.registers import RegisterFile
 
 STACK, STACK_SIZE = 0x7F0000000000, 0x400000
@@ -25,7 +25,7 @@ HEAP, HEAP_SIZE = 0x7E0000000000, 0x100000
 STUB, STOP, TEB = 0x7D0000000000, 0x7C0000000000, 0x7B0000000000
 X = [getattr(ua, f"UC_ARM64_REG_X{number}") for number in range(29)] + [ua.UC_ARM64_REG_X29, ua.UC_ARM64_REG_X30]
 D = [getattr(ua, f"UC_ARM64_REG_D{number}") for number in range(8, 16)]
-MAX_VISITS, MAX_STEPS, MAX_LAZY_PAGES, MAX_RUNS = 3, 2000, 48, 100
+MAX_VISITS, MAX_STEPS, MAX_LAZY_PAGES = 3, 2000, 48
 
 
 @dataclass
@@ -58,27 +58,13 @@ class Program:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        pe = pefile.PE(str(path), fast_load=True)
-        pe.parse_data_directories(directories=[pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_IMPORT"]])
-        self.base: int = pe.OPTIONAL_HEADER.ImageBase
-        self.size: int = (pe.OPTIONAL_HEADER.SizeOfImage + 0xFFF) & ~0xFFF
-        image = bytearray(self.size)
-        image[: pe.OPTIONAL_HEADER.SizeOfHeaders] = pe.__data__[: pe.OPTIONAL_HEADER.SizeOfHeaders]
-        self.code: list[tuple[int, int]] = []
-        for section in pe.sections:
-            data = section.get_data()[: section.Misc_VirtualSize or None]
-            image[section.VirtualAddress : section.VirtualAddress + len(data)] = data
-            if section.Characteristics & 0x20000000:
-                self.code.append((section.VirtualAddress, section.VirtualAddress + len(data)))
-        for entry in getattr(pe, "DIRECTORY_ENTRY_IMPORT", []):
-            for symbol in entry.imports:
-                at = symbol.address - self.base
-                image[at : at + 8] = struct.pack("<Q", STUB)
-        self.image = bytes(image)
-        table = pe.OPTIONAL_HEADER.DATA_DIRECTORY[3]
-        raw = self.image[table.VirtualAddress : table.VirtualAddress + table.Size]
+        file = mapped(path, lambda _name: STUB)
+        self.base, self.size, self.image = file.base, file.size, file.image
+        self.original = Original(self.image)
+        rva, size = file.pdata
+        raw = self.image[rva : rva + size]
         self.rows = [row for row in struct.iter_unpack("<II", raw[: len(raw) // 8 * 8]) if row[0]]
-        pe.close()
+        self.begins = {begin for begin, _data in self.rows}
 
     def functions(self) -> list[int]:
         """RVAs of functions that can be called: their first instruction signs lr, makes room or stores to the stack."""
@@ -109,34 +95,37 @@ def _saved_by(word: int, frame: Shadow) -> set[int]:
 
 
 class Machine:
-    """An emulator with one program in it."""
+    """Calls functions of one program, each in an emulator of its own (`emulator.py` says why)."""
 
     def __init__(self, program: Program, seed: int, visits: int = MAX_VISITS) -> None:
         self.program = program
+        self.seed = seed
         self.random = random.Random(seed)
         self.max_visits = visits
         self.visits: Counter[int] = Counter()
         pick = self.random
         some = [pick.choice((0, 0, 1, 2, pick.randrange(64), self._pointer())) for _word in range(8192)]
         words = pick.choices(some, k=HEAP_SIZE // 8)
-        self.heap = struct.pack(f"<{len(words)}Q", *words)
+        self.heap = Original(struct.pack(f"<{len(words)}Q", *words))
+        self.teb = struct.pack("<512Q", *(self._pointer() for _ in range(512)))
         self.settle: Callable[[Shadow, int], None] = lambda _left, _sp: None
-        self._fresh()
+        #: An emulator is closed when it is collected, not at once: its memory must outlive it.
+        self._memory: list[Copy] = []
 
     def _fresh(self) -> None:
         program = self.program
         self.uc = uc = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM)
-        uc.mem_map(program.base, program.size)
-        uc.mem_write(program.base, program.image)
-        for place, size in ((STACK, STACK_SIZE), (HEAP, HEAP_SIZE), (TEB, 0x10000), (STUB, 0x2000), (STOP, 0x1000)):
+        image, heap = program.original.copy(), self.heap.copy()
+        self._memory += [image, heap]
+        uc.mem_map_ptr(program.base, program.size, unicorn.UC_PROT_ALL, image.address)
+        uc.mem_map_ptr(HEAP, HEAP_SIZE, unicorn.UC_PROT_ALL, heap.address)
+        for place, size in ((STACK, STACK_SIZE), (TEB, 0x10000), (STUB, 0x2000), (STOP, 0x1000)):
             uc.mem_map(place, size)
-        uc.mem_write(HEAP, self.heap)
-        uc.mem_write(TEB, struct.pack("<512Q", *(self._pointer() for _ in range(512))))
+        uc.mem_write(TEB, self.teb)
         uc.mem_write(TEB + 0x10, struct.pack("<Q", STACK))
         # ldr x0, #0x1000; ret: every import answers with the value that `run` puts there.
         uc.mem_write(STUB, struct.pack("<II", 0x58008000, 0xD65F03C0))
         self.registers = RegisterFile(uc, [*X, ua.UC_ARM64_REG_SP, *D])
-        self.mapped = self.runs = 0
         uc.hook_add(unicorn.UC_HOOK_CODE, self._step)
         uc.hook_add(unicorn.UC_HOOK_MEM_READ_UNMAPPED | unicorn.UC_HOOK_MEM_WRITE_UNMAPPED, self._map)
         uc.hook_add(unicorn.UC_HOOK_MEM_WRITE, self._write, begin=STACK, end=STACK + STACK_SIZE)
@@ -149,7 +138,6 @@ class Machine:
         if self.lazy > MAX_LAZY_PAGES or not 0x10000 <= address < 0x7FFFFFFF0000:
             return False
         uc.mem_map(address & ~0xFFF, 0x1000)
-        self.mapped += 1
         return True
 
     def read(self, address: int, length: int) -> bytes:
@@ -170,7 +158,8 @@ class Machine:
         elif self.after == "ret":
             left = self.shadow.pop()
             self.settle(left, sp)
-            if not self.shadow or address != left.ret:
+            # At another function's begin: the one before ends with a call that never returns on Windows.
+            if not self.shadow or address != left.ret or address - self.program.base in self.program.begins:
                 uc.emu_stop()
                 return
         if self.overwritten:
@@ -201,17 +190,13 @@ class Machine:
 
     def run(self, rva: int, judge: Callable[[Point], None]) -> None:
         """Call a function once."""
-        # Pages are never unmapped (the emulator's own tables would go stale), and its store of translated code must
-        # not fill up: what it translates then takes one register for another.
-        if self.mapped > MAX_LAZY_PAGES or self.runs == MAX_RUNS:
-            self._fresh()
-        self.runs += 1
+        self._fresh()
+        self.random = random.Random(f"{self.seed} {rva}")
         uc, pick = self.uc, self.random
         self.judge, self.steps, self.lazy, self.after = judge, 0, 0, ""
         self.saves: set[int] = set()
         self.overwritten = False
         uc.mem_write(STUB + 0x1000, struct.pack("<Q", pick.choice((0, 1, self._pointer()))))
-        uc.mem_write(self.program.base, self.program.image)
         for number in range(29):
             uc.reg_write(X[number], pick.choice((0, 1, pick.randrange(100), self._pointer(), self._pointer())))
         for number, register in enumerate(D):

@@ -10,6 +10,7 @@ import ctypes
 import mmap
 import struct
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,49 @@ class Copy:
         self.address = ctypes.addressof(self._first)
 
 
+@dataclass
+class Mapped:
+    """A PE file's sections where they lie in memory, its imports all answered.
+
+    Attributes:
+        base, size: where it lies.
+        image: its bytes there.
+        code: [start, end) of its executable sections.
+        pdata: (RVA, size) of its function table.
+
+    """
+
+    base: int
+    size: int
+    image: bytes
+    code: list[tuple[int, int]]
+    pdata: tuple[int, int]
+
+
+def mapped(path: Path, answer: Callable[[bytes | None], int]) -> Mapped:
+    """Map a file by pefile; `answer` says where an import's function lies, by its name (None: by number)."""
+    pe = pefile.PE(str(path), fast_load=True)
+    pe.parse_data_directories(directories=[pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_IMPORT"]])
+    base: int = pe.OPTIONAL_HEADER.ImageBase
+    image = bytearray((pe.OPTIONAL_HEADER.SizeOfImage + 0xFFF) & ~0xFFF)
+    raw = pe.__data__[: pe.OPTIONAL_HEADER.SizeOfHeaders]
+    image[: len(raw)] = raw
+    code = []
+    for section in pe.sections:
+        data = section.get_data()[: section.Misc_VirtualSize or None]
+        start = section.VirtualAddress
+        image[start : start + len(data)] = data
+        if section.Characteristics & 0x20000000:
+            code.append((start, start + max(section.Misc_VirtualSize, len(data))))
+    for entry in getattr(pe, "DIRECTORY_ENTRY_IMPORT", []):
+        for symbol in entry.imports:
+            at = symbol.address - base
+            image[at : at + 8] = struct.pack("<Q", answer(symbol.name))
+    table = pe.OPTIONAL_HEADER.DATA_DIRECTORY[3]
+    pe.close()
+    return Mapped(base, len(image), bytes(image), code, (table.VirtualAddress, table.Size))
+
+
 class Program:
     """A mapped PE file.
 
@@ -91,31 +135,12 @@ class Program:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        pe = pefile.PE(str(path), fast_load=True)
-        pe.parse_data_directories(directories=[pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_IMPORT"]])
-        self.base: int = pe.OPTIONAL_HEADER.ImageBase
-        self.size: int = (pe.OPTIONAL_HEADER.SizeOfImage + 0xFFF) & ~0xFFF
-        image = bytearray(self.size)
-        raw = pe.__data__[: pe.OPTIONAL_HEADER.SizeOfHeaders]
-        image[: len(raw)] = raw
-        self.code: list[tuple[int, int]] = []
-        for section in pe.sections:
-            data = section.get_data()[: section.Misc_VirtualSize or None]
-            image[section.VirtualAddress : section.VirtualAddress + len(data)] = data
-            if section.Characteristics & 0x20000000:
-                start = section.VirtualAddress
-                self.code.append((start, start + max(section.Misc_VirtualSize, len(data))))
-        for entry in getattr(pe, "DIRECTORY_ENTRY_IMPORT", []):
-            for symbol in entry.imports:
-                at = symbol.address - self.base
-                image[at : at + 8] = struct.pack("<Q", QUIET_STUB if symbol.name in STACK_PROBES else STUB)
-        self.image = bytes(image)
+        file = mapped(path, lambda name: QUIET_STUB if name in STACK_PROBES else STUB)
+        self.base, self.size, self.image, self.code = file.base, file.size, file.image, file.code
         self.original = Original(self.image)
-        directory = pe.OPTIONAL_HEADER.DATA_DIRECTORY[3]
-        self.rows = self._rows(directory.VirtualAddress, directory.Size)
+        self.rows = self._rows(*file.pdata)
         self._begins = [row.begin for row in self.rows]
         self.begins = {row.begin for row in self.rows}
-        pe.close()
 
     def _rows(self, rva: int, size: int) -> list[Row]:
         rows = [Row(*struct.unpack_from("<III", self.image, at)) for at in range(rva, rva + size - 11, 12)]
