@@ -9,7 +9,7 @@ from forensics.crash.objects import (
     Device,
     device_stack_down,
     instance_path,
-    power_irp_sent,
+    power_irps,
     read_device,
     read_irp,
     read_name,
@@ -21,6 +21,8 @@ __all__ = ["by_object"]
 
 #: 0x9F by parameter 1: which parameters are device objects.
 _POWER_DEVICES = {1: (2,), 2: (2, 3), 5: (2,), 0x500: (3, 4)}
+#: Further IRPs that are told.
+_MAX_OTHER_IRPS = 4
 _IRP_MAJOR = {0x03: "read", 0x04: "write", 0x0E: "device control", 0x0F: "internal control", 0x16: "power", 0x1B: "PnP"}
 _POWER_MINOR = {0: "wait/wake", 1: "power sequence", 2: "set power", 3: "query power"}
 #: 0x10D, parameter 1: an interface that the framework or an extension of it does not have.
@@ -66,7 +68,8 @@ def _by_power(case: CrashCase) -> Culprit | None:
             f"the blocked IRP {irp_address:#x} (parameter 4; {what}) waits at location {irp.current} of "
             f"{irp.stack_count} in device {irp.device.address:#x} of {driver_words(irp.device)}"
         )
-        sent, now = power_irp_sent(evidence, triage, irp_address), evidence.dump.header.system_up_time
+        sent = next((entry.sent for entry in power_irps(evidence, triage) if entry.irp == irp_address), None)
+        now = evidence.dump.header.system_up_time
         if sent is not None and now is not None and 0 < sent <= now:
             because.append(f"it was sent {(now - sent) / 10_000_000:.1f} s before the crash (list at parameter 3)")
         chain = [irp.device, *device_stack_down(evidence, irp.device.address)]
@@ -81,6 +84,7 @@ def _by_power(case: CrashCase) -> Culprit | None:
         )
         if not any(device.address == pdo.address for device in chain):
             chain.append(pdo)
+        because += _other_irps(case, triage, irp_address, pdo_address)
     holders = [device for device in chain if device.module is not None]
     if not holders:
         return None
@@ -105,6 +109,19 @@ def _by_power(case: CrashCase) -> Culprit | None:
     if case.process:
         case.others.append(f"{case.process}, the current process, was only interrupted by the timer")
     return case.verdict("driver", picked.module, "medium", because)
+
+
+def _other_irps(case: CrashCase, triage: int, irp_address: int, pdo_address: int) -> list[str]:
+    """Say where further power IRPs of the same device wait."""
+    found = []
+    for entry in power_irps(case.evidence, triage):
+        if entry.irp == irp_address or entry.device != pdo_address:
+            continue
+        irp = read_irp(case.evidence, entry.irp)
+        if irp is not None and irp.device is not None:
+            words = driver_words(irp.device)
+            found.append(f"another power IRP of that device, {entry.irp:#x}, waits in a device of {words}")
+    return list(dict.fromkeys(found))[:_MAX_OTHER_IRPS]
 
 
 def _by_framework_client(case: CrashCase) -> Culprit | None:

@@ -6,16 +6,18 @@ to 11 (`volatilityfoundation/volatility: plugins/overlays/windows`; used on a re
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from forensics.crash.evidence import Evidence
 from parsers.dump.modules import LoadedModule, read_unicode_string
 from parsers.errors import ReadError
 
 __all__ = [
-    "Device", "PendingIrp", "device_stack_down", "instance_path", "power_irp_sent", "read_device", "read_driver",
-    "read_irp", "read_name", "read_text",
+    "Device", "PendingIrp", "PowerIrp", "device_stack_down", "instance_path", "power_irps", "read_device",
+    "read_driver", "read_irp", "read_name", "read_text",
 ]  # fmt: skip
 
 _DEVICE_TYPE = 3
@@ -172,13 +174,27 @@ def read_irp(evidence: Evidence, address: int) -> PendingIrp | None:
     return PendingIrp(address, current, count, location[0], location[1], device)
 
 
-def power_irp_sent(evidence: Evidence, triage: int, irp: int) -> int | None:
-    """Return when a power IRP was sent, in 100 ns units since boot; None when the kernel's list does not hold it.
+class PowerIrp(NamedTuple):
+    """An entry of the kernel's list of power IRPs on the way.
+
+    Attributes:
+        irp: its address.
+        device: the physical device object that it is for; None when the dump does not hold that part of the entry.
+        sent: when it was sent, in 100 ns units since boot; None likewise.
+
+    """
+
+    irp: int
+    device: int | None
+    sent: int | None
+
+
+def power_irps(evidence: Evidence, triage: int) -> Iterator[PowerIrp]:
+    """Give the power IRPs on the way, as far as the dump holds the kernel's list of them.
 
     Args:
         evidence: the dump.
         triage: TRIAGE_9F_POWER (parameter 3 of 0x9F): u16 0x8000, at 8 the head of the list of power IRPs.
-        irp: address of the IRP.
 
     An entry is LIST_ENTRY, then IRP, physical device, top device, current device, time sent; measured on a real dump
     of build 19041, where it gives exactly the watchdog's 300 seconds.
@@ -186,17 +202,15 @@ def power_irp_sent(evidence: Evidence, triage: int, irp: int) -> int | None:
     """
     head = evidence.bytes_at(triage, 0x10) if triage else None
     if head is None or int.from_bytes(head[:2], "little") != 0x8000:
-        return None
+        return
     first = int.from_bytes(head[8:16], "little")
     at = evidence.word(first) if first else None
     for _entry in range(_MAX_POWER_IRPS):
         if not at or at == first:
-            return None
+            return
         # Small dumps hold some entries only in part.
         entry = evidence.bytes_at(at, 0x18)
         if entry is None:
-            return None
-        if int.from_bytes(entry[0x10:0x18], "little") == irp:
-            return evidence.word(at + 0x30)
+            return
+        yield PowerIrp(int.from_bytes(entry[0x10:0x18], "little"), evidence.word(at + 0x18), evidence.word(at + 0x30))
         at = int.from_bytes(entry[:8], "little")
-    return None

@@ -166,6 +166,16 @@ def test_an_interface_that_the_framework_does_not_have_names_the_client_that_wan
     assert "NetAdapterCx" in crash["culprit"]["because"][0]
 
 
+@pytest.mark.parametrize(("kind", "number"), [(1, 2), (2, 2), (2, 3), (2, 4), (5, 2), (0x500, 3), (0x500, 4)])
+def test_a_device_that_fails_at_power_names_its_driver_by_whichever_parameter(kind: int, number: int) -> None:
+    machine = server2019()
+    device(machine, POOL + 0x1000, POOL + 0x1800, DRIVER_BASE, "\\Driver\\storflt")
+    values = [kind, 0, 0, 0]
+    values[number - 1] = POOL + 0x1800 if (kind, number) == (2, 4) else POOL + 0x1000
+    crash = crash_of(machine, 0x9F, (values[0], values[1], values[2], values[3]))
+    assert named(crash) == ("vmstorfl.sys", "medium")
+
+
 def test_the_place_of_the_fault_comes_before_an_object() -> None:
     machine = server2019()
     machine.put(POOL, context_x64(DRIVER_BASE + 0x2222, 0))

@@ -139,6 +139,10 @@ def test_the_blocked_irp_leads_to_the_port_driver(crash_of: Callable[[str], Cras
     assert "\\Driver\\iaStorAC" in words
     assert "SCSI\\Disk&Ven_Intel&Prod_Raid_1_Volume\\4&31e325c3&0&060000" in words
     assert "it was sent 300.0 s before the crash" in words
+    assert (
+        "another power IRP of that device, 0xffffd68009bcb010, waits in a device of \\Driver\\iaStorAC, loaded as "
+        "iaStorAC.sys"
+    ) in words
     assert any("disk.sys" in other for other in culprit["others"])
 
 
