@@ -6,6 +6,8 @@ takes the header extensions of a version 2 file for feature bits.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ from forensics.disk.foreign import ForeignSource, SourceFile, as_ours
 from forensics.disk.opening import Layer, Opener, Opening, base_name, beside
 from forensics.disk.parents import Wanted, called, missing, named, parent_of
 from parsers.bytesource import ByteSource, ImageFile, StreamSource, read_exact
+from parsers.disk.extents import Extent, State
 from parsers.disk.reading import PaddedSource
-from parsers.disk.table import numbers
+from parsers.disk.table import EntryTable, numbers
 from parsers.errors import FormatError, MissingParentError, UnsupportedError
 from parsers.overlay import GRANULE, OverlaySource
 
@@ -41,9 +44,9 @@ _HEADER = Struct(
 _DIRTY, _CORRUPT, _DATA_FILE, _COMPRESSION, _EXTENDED_L2 = 1, 2, 4, 8, 16
 _EXTENSION_BACKING_FORMAT = 0xE2792ACA
 _EXTENSION_DATA_FILE = 0x44415441
-#: Bits of a table's entry: where a cluster or table lies; whether a cluster is compressed.
+#: Bits of a table's entry: where a cluster or table lies; whether a cluster is compressed, is zeros, is in use.
 _OFFSET = 0x00FFFFFFFFFFFE00
-_PACKED = 1 << 62
+_PACKED, _ZERO, _USED = 1 << 62, 1, 1 << 63
 #: Tables that are looked at before the first read: 2 TiB of disk, and 8 GiB cluster by cluster.
 _CHECKED_L1 = 4096
 _CHECKED_L2_BYTES = 1 << 20
@@ -80,13 +83,14 @@ def open_qcow2(source: ImageFile, path: Path, opening: Opening, opener: Opener) 
     parent = None
     if header.backing_file_offset:
         parent = _open_backing(source, header, extensions.get(_EXTENSION_BACKING_FORMAT, b""), path, opening, opener)
-    external, file_size = None, source.size
+    data_file, external, file_size = None, None, source.size
     if features & _DATA_FILE:
         data_file = _data_file(extensions.get(_EXTENSION_DATA_FILE, b""), path, opening)
         external, file_size = SourceFile(data_file), source.size + data_file.size
     view: ByteSource = source if header.version >= 3 else _as_version_3(source)
     layer = Layer(_open_disk(view, header.size, external, parent), "QCOW2", path)
-    layer.details["version"] = header.version
+    layer.details.update({"version": header.version, "block_size": cluster})
+    layer.extents = partial(_extents, source, data_file, header, "zero" if parent is None else "parent")
     layer.file_size = file_size
     if parent is not None:
         layer.parents = [parent, *parent.parents]
@@ -212,3 +216,46 @@ def _open_disk(view: ByteSource, size: int, external: SourceFile | None, parent:
         external.strict = True
     plain = StreamSource(stream, size)
     return ForeignSource(plain.read_at, size, format="QCOW2")
+
+
+def _extents(source: ByteSource, data: ByteSource | None, header: Container[Any], absent: State) -> Iterator[Extent]:
+    """Yield where the disk's bytes come from, cluster by cluster.
+
+    Args:
+        source: the file.
+        data: the file that holds the data, where it is another one.
+        header: its header.
+        absent: what a cluster is that is not stored.
+
+    """
+    size = header.size
+    cluster = 1 << header.cluster_bits
+    span = cluster * (cluster // 8)
+    packed_place = (1 << (62 - (header.cluster_bits - 8))) - 1
+    tables = EntryTable(source, header.l1_table_offset, -(-size // span), width=8, byteorder="big", format="QCOW2")
+    held_by = source if data is None else data
+    for first, page in tables.pages():
+        for number, place in enumerate(page, first):
+            start = number * span
+            stop = min(start + span, size)
+            if not place & _OFFSET:
+                yield Extent(start, stop - start, absent)
+                continue
+            table = source.read_at(place & _OFFSET, cluster)
+            entries = numbers(table[: len(table) // 8 * 8], 8, "big")
+            for offset, entry in zip(range(start, stop, cluster), entries, strict=False):
+                length = min(cluster, stop - offset)
+                at = entry & _OFFSET
+                if entry & _PACKED:
+                    # How much of the file a packed cluster takes only unpacking tells.
+                    yield Extent(offset, length, "stored" if entry & packed_place < source.size else "lost")
+                elif entry & _ZERO:
+                    yield Extent(offset, length, "zero")
+                elif at or (data is not None and entry & _USED):
+                    # Clusters are read whole.
+                    yield Extent(offset, length, "stored" if at + length <= held_by.size else "lost")
+                else:
+                    yield Extent(offset, length, absent)
+            told = start + len(entries) * cluster
+            if told < stop:
+                yield Extent(told, stop - told, "lost")

@@ -6,6 +6,8 @@ block's end into whatever follows it in the file, so every read is cut at block 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,9 +17,10 @@ from construct import Bytes, Container, Int32ul, Int64ul, Padding, Struct
 from forensics.disk.foreign import ForeignSource, SourceFile, as_ours
 from forensics.disk.opening import Layer, Opener, Opening
 from forensics.disk.parents import Wanted, missing, others, parent_of
-from parsers.bytesource import ImageFile, StreamSource, read_exact
+from parsers.bytesource import ByteSource, ImageFile, StreamSource, read_exact
+from parsers.disk.extents import Extent, State, split_at
 from parsers.disk.reading import PaddedSource
-from parsers.disk.table import numbers
+from parsers.disk.table import EntryTable, numbers
 from parsers.errors import FormatError, MissingParentError, StopcodeError, UnsupportedError
 from parsers.limits import MAX_DISK_BLOCK
 
@@ -46,8 +49,8 @@ _HEADER = Struct(
 _HEADER_SIZE = 0x1C8
 _TYPES = {1: "dynamic", 2: "fixed", 3: "undo", 4: "differencing"}
 _MAX_BLOCKS = 1 << 24
-#: Block numbers from here on mean "not stored".
-_ZERO_BLOCK = 0xFFFFFFFE
+#: Block numbers from the first on mean "not stored": zeros; or the parent's, or zeros where there is none.
+_ZERO_BLOCK, _FREE_BLOCK = 0xFFFFFFFE, 0xFFFFFFFF
 #: dissect reads whole aligned pieces; smaller ones than its blocks of 1 MiB do.
 _PIECE = 0x4000
 
@@ -81,6 +84,7 @@ def open_vdi(source: ImageFile, path: Path, opening: Opening, opener: Opener) ->
         )
     layer = Layer(_open_disk(source, header, parent), "VDI", path, _TYPES.get(header.image_type, ""))
     layer.details["block_size"] = block
+    layer.extents = partial(_extents, source, header, "zero" if parent is None else "parent")
     layer.identity = str(UUID(bytes_le=bytes(header.unique_id)))
     if parent is not None:
         layer.parents = [parent, *parent.parents]
@@ -141,3 +145,20 @@ def _open_disk(source: ImageFile, header: Container[Any], parent: Layer | None) 
     file.strict = True
     plain = StreamSource(stream, header.size)
     return ForeignSource(plain.read_at, header.size, format="VDI", cut=header.block_size)
+
+
+def _extents(source: ByteSource, header: Container[Any], absent: State) -> Iterator[Extent]:
+    """Yield where the disk's bytes come from, block by block; `absent` is what a block is that is not stored."""
+    block, size = header.block_size, header.size
+    table = EntryTable(source, header.table_offset, -(-size // block), width=4, byteorder="little", format="VDI")
+    for first, page in table.pages():
+        for number, entry in enumerate(page, first):
+            offset = number * block
+            length = min(block, size - offset)
+            if entry >= _ZERO_BLOCK:
+                yield Extent(offset, length, absent if entry == _FREE_BLOCK else "zero")
+            else:
+                there = source.size - header.data_offset - entry * block
+                if there < length:
+                    there -= there % min(block, _PIECE)
+                yield from split_at(offset, length, there, "stored")

@@ -5,10 +5,10 @@ What `stopcode disk` counts, and how a disk of mostly nothing is read through qu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
-__all__ = ["Extent", "State", "merged", "split_at", "through"]
+__all__ = ["Extent", "State", "joined", "merged", "split_at", "through"]
 
 #: "mixed": sectors of the file and of the parent, as a bitmap says; "lost": the file should hold it and does not.
 State = Literal["stored", "mixed", "zero", "parent", "lost"]
@@ -26,6 +26,23 @@ class Extent(NamedTuple):
     offset: int
     length: int
     state: State
+
+
+def joined(parts: Sequence[tuple[int, Callable[[], Iterator[Extent]]]]) -> Iterator[Extent]:
+    """Yield the extents of a disk of several parts.
+
+    Args:
+        parts: of each its bytes, and what yields its extents, which may go on behind them.
+
+    """
+    start = 0
+    for size, extents in parts:
+        for extent in extents():
+            if extent.offset >= size:
+                break
+            length = min(extent.length, size - extent.offset)
+            yield Extent(start + extent.offset, length, extent.state)
+        start += size
 
 
 def merged(extents: Iterable[Extent]) -> Iterator[Extent]:

@@ -28,6 +28,7 @@ PACKAGE = {
     "ntfsrecover": "ntfs-3g",
     "openssl": "openssl",
     "qemu-img": "qemu-utils",
+    "qemu-io": "qemu-utils",
     "reglookup": "reglookup",
     "strace": "strace",
     "vhdiinfo": "libvhdi-utils",

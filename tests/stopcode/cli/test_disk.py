@@ -16,7 +16,7 @@ import pytest
 from stopcode.cli.context import Context
 from stopcode.cli.progress import PercentProgress
 from stopcode.scan.disk import DiskImage
-from tests.forensics.disk.images import converted, partitioned
+from tests.forensics.disk.images import converted, partitioned, qemu_img
 from tests.forensics.disk.ntfs_disks import BASIC_DATA, MIB, gpt_disk, mbr_disk, ntfs_volume
 from tests.forensics.disk.test_container import FORMATS
 from tests.forensics.remote.server import Files, serving
@@ -110,17 +110,56 @@ def test_an_empty_disk_of_hyper_v_is_all_zeros_and_made_by_windows(call: Stopcod
     assert (document["partition_table"], document["volumes"]) == (None, [])
 
 
+#: Of each format the bytes of one of its blocks.
+SPARSE = [
+    ("d.vhd", "vpc", 2 * MIB, "-o", "force_size=on"),
+    ("d.vdi", "vdi", MIB),
+    ("plain.qcow2", "qcow2", 65_536),
+    ("old.qcow2", "qcow2", 4096, "-o", "compat=0.10,cluster_size=4096"),
+    ("packed.qcow2", "qcow2", 65_536, "-c"),
+    ("sparse.vmdk", "vmdk", 65_536),
+    ("stream.vmdk", "vmdk", 65_536, "-o", "subformat=streamOptimized"),
+    ("split.vmdk", "vmdk", 65_536, "-o", "subformat=twoGbMaxExtentSparse"),
+    ("flat.vmdk", "vmdk", None, "-o", "subformat=monolithicFlat"),
+]
+
+
 @pytest.mark.peer("qemu-img")
-def test_as_much_of_a_vhd_is_stored_as_qemu_maps(call: Stopcode, tmp_path: Path) -> None:
-    sparse = bytearray(40 * MIB)
+@pytest.mark.parametrize(("name", "format", "block", "options"), [(f[0], f[1], f[2], f[3:]) for f in SPARSE])
+def test_as_much_of_a_disk_is_stored_as_qemu_maps(
+    call: Stopcode, tmp_path: Path, name: str, format: str, block: int | None, options: tuple[str, ...]
+) -> None:
+    sparse = bytearray(40 * MIB + 512)
     sparse[: len(DISK)] = DISK
     sparse[30 * MIB] = 1
-    path = converted(tmp_path, bytes(sparse), "d.vhd", "vpc", "-o", "force_size=on")
-    mapped = asked("qemu-img", "map", "-f", "vpc", "--output=json", path)
-    held = told(call, path)["container"]["allocation"]
-    assert held["stored"] == sum(item["length"] for item in mapped if item["data"])
-    assert held["stored"] + held["zero"] == len(sparse)
-    assert 0 < held["blocks_stored"] < held["blocks"] == 20
+    path = converted(tmp_path, bytes(sparse), name, format, *options)
+    mapped = asked("qemu-img", "map", "-f", format, "--output=json", path)
+    container = told(call, path)["container"]
+    held = container["allocation"]
+    # qemu-img gives a VHD its own size, and looks into flat files for their holes.
+    assert held["stored"] == sum(item["length"] for item in mapped if item["data"]) or name == "flat.vmdk"
+    assert held["stored"] + held["zero"] == container["virtual_size"]
+    assert container.get("block_size") == block
+    if block is not None:
+        assert 0 < held["blocks_stored"] < held["blocks"] == -(-container["virtual_size"] // block)
+
+
+@pytest.mark.peer("qemu-img", "qemu-io")
+def test_a_cluster_that_was_zeroed_hides_the_backing_file_and_reads_as_zeros(call: Stopcode, tmp_path: Path) -> None:
+    converted(tmp_path, DISK, "base.qcow2", "qcow2")
+    child = tmp_path / "child.qcow2"
+    qemu_img("create", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", child)
+    subprocess.run(
+        ["qemu-io", "-f", "qcow2", "-c", "write -z 64k 128k", "-c", "write -P 7 2M 64k", child],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    document = told(call, child, "--sha256")
+    held = document["container"]["allocation"]
+    assert (held["stored"], held["zero"], held["parent"]) == (65_536, 131_072, len(DISK) - 196_608)
+    now = bytearray(DISK)
+    now[65_536:196_608] = bytes(131_072)
+    now[2 * MIB : 2 * MIB + 65_536] = b"\7" * 65_536
+    assert document["content"]["sha256"] == sha256(bytes(now))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no disk at all\n" * 999], ids=["none", "empty", "text"])
