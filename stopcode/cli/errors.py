@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,10 @@ from stopcode.config import cache_folder
 from stopcode.report.safe import shown
 
 __all__ = ["UsageError", "error_lines", "guarded"]
+
+
+#: Who gives a recovery password as an option's value reads of a wrong command line; logs need not keep what it was.
+_RECOVERY_PASSWORD = re.compile(r"(?<!\d)\d{6}(?:[- ]?\d{6}){7}(?!\d)")
 
 
 class UsageError(StopcodeError):
@@ -66,7 +71,7 @@ def _bug(error: Exception, err: TextIO, environment: Mapping[str, str]) -> None:
 def _tell(err: TextIO, lines: Sequence[str]) -> None:
     try:
         for line in lines:
-            err.write(f"stopcode: {shown(redacted(line))}\n")
+            err.write(f"stopcode: {shown(_RECOVERY_PASSWORD.sub('<recovery password>', redacted(line)))}\n")
         err.flush()
     except (OSError, ValueError):
         # Nobody listens any more; the exit code still says it.
