@@ -22,8 +22,8 @@ _NARROW = {
     **{f"{name}{suffix}": name for name in NAMES[8:] for suffix in "dwb"},
     **{f"ymm{i}": f"xmm{i}" for i in range(16)},
 }
-_READ_ONLY = {"cmp", "test", "push", "jmp", "call", "nop", "bt", "ucomisd", "ucomiss", "comisd", "comiss", "prefetcht0"}
 _CAPSTONE = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+_CAPSTONE.detail = True
 #: V8 has one record for its built-in functions: EHANDLER; push rbp; mov rbp, rsp (`V8UnwindData` in
 #: v8: src/diagnostics/unwinding-info-win64.cc), "used for all builtin functions", also for those that do not begin
 #: so (src/snapshot/embedded/platform-embedded-file-writer-win.cc), in what V8 calls its NonABICompliantCodeRange.
@@ -76,24 +76,23 @@ def is_v8(program: Program, row: Row) -> bool:
     return sum(other.info == row.info for other in program.rows) > _V8_ROWS
 
 
-def _whole(name: str) -> str:
-    return _NARROW.get(name, name)
+def _writes(instruction: capstone.CsInsn) -> set[str]:
+    """The kept registers that an instruction writes, by name or without naming them (cpuid writes Rbx)."""
+    names = (instruction.reg_name(number) for number in instruction.regs_access()[1])
+    return {_NARROW.get(name, name) for name in names} & KEPT
 
 
 def _written(code: bytes, start: int) -> set[str]:
-    """The registers that instructions name as their destination."""
-    found = set()
-    for _at, _size, name, operands in _CAPSTONE.disasm_lite(code, start):
-        if name not in _READ_ONLY:
-            found.add(_whole(operands.partition(",")[0]))
-    return found & KEPT
+    """The kept registers that instructions write."""
+    return {name for instruction in _CAPSTONE.disasm(code, start) for name in _writes(instruction)}
 
 
 def _moves(program: Program, start: int, end: int) -> tuple[int, set[str]]:
     """(bytes that straight code has put on the stack, the kept registers that it has written)."""
     depth, written = 0, set()
-    for _at, _size, name, operands in _CAPSTONE.disasm_lite(program.image[start:end], start):
-        target, _comma, value = operands.partition(", ")
+    for instruction in _CAPSTONE.disasm(program.image[start:end], start):
+        name = instruction.mnemonic
+        target, _comma, value = instruction.op_str.partition(", ")
         if name == "ret":
             depth, written = 0, set()
         elif name in ("push", "pushfq"):
@@ -107,8 +106,7 @@ def _moves(program: Program, start: int, end: int) -> tuple[int, set[str]]:
                 depth += moved if name == "sub" else -moved
             else:
                 depth += 1 << 16  # to where a register says
-        if name not in _READ_ONLY and _whole(target) in KEPT:
-            written.add(_whole(target))
+        written |= _writes(instruction)
     return depth, written
 
 

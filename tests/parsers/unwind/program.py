@@ -14,12 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import capstone
 import pefile
 
 STUB = 0x7D00_0000_0000
 #: Where the stub of imports that must leave every register alone lies: stack probes.
 QUIET_STUB = STUB + 0x80
 STACK_PROBES = {b"__chkstk", b"_chkstk", b"___chkstk_ms", b"__alloca_probe"}
+_CAPSTONE = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
 NAMES = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{i}" for i in range(8, 16)))
 
 
@@ -184,5 +186,16 @@ class Program:
         return any(low <= rva < high for low, high in self.code)
 
     def functions(self) -> list[Row]:
-        """Rows that can be called: not the parts of others, nor GCC's cold parts, which begin inside a frame."""
-        return [row for row in self.rows if not row.flags & 4 and (row.prolog or not row.count)]
+        """Rows that can be called: not the parts of others, nor those that begin inside a frame.
+
+        The latter are GCC's cold parts, and assembler written by hand whose row begins where Rsp is taken from a
+        register that the code before it has set.
+        """
+        rows = [row for row in self.rows if not row.flags & 4 and (row.prolog or not row.count)]
+        return [row for row in rows if not self._takes_rsp(row.begin)]
+
+    def _takes_rsp(self, rva: int) -> bool:
+        for _at, _size, name, operands in _CAPSTONE.disasm_lite(self.image[rva : rva + 16], rva, 1):
+            target, _comma, value = operands.partition(", ")
+            return name in ("lea", "mov") and target == "rsp" and "rsp" not in value
+        return False
