@@ -146,12 +146,15 @@ def _without_dump(machine: str, facts: Mapping[str, Any]) -> tuple[str, bool]:
         return f"{machine}: {told}; {began} and nothing tells how that ended.", True
     if newest.get("end") == "shutdown":
         return f"{machine} was shut down cleanly on {moment(newest.get('ended'))}, after its latest boot.", False
+    unknown = "crashes" in _unread(facts)
     if newest:
-        ran = f", it ran until {moment(ran_until)} at least," if ran_until else ""
-        return (
-            f"{machine}: its latest boot began on {moment(newest['started'])}{ran} and no crash of it is on the disk.",
-            False,
-        )
+        ran = f", it ran until {moment(ran_until)} at least" if ran_until else ""
+        began = f"{machine}: its latest boot began on {moment(newest['started'])}{ran}"
+        if unknown:
+            return f"{began}, and whether a crash of it is on the disk could not be read.", False
+        return f"{began}{',' * bool(ran)} and no crash of it is on the disk.", False
+    if unknown:
+        return f"{machine}: whether a crash is on the disk could not be read.", False
     return f"{machine}: no crash is on the disk.", False
 
 

@@ -151,6 +151,17 @@ def test_a_reported_stop_of_a_machine_that_ran_on_for_long_is_no_headline() -> N
     assert any("0x7E" in line for line in made["lines"])
 
 
+@pytest.mark.parametrize("path", ["/crashes", "/crashes/~1Windows~1MEMORY.DMP"])
+def test_that_there_is_no_crash_is_not_said_where_dumps_could_not_be_read(path: str) -> None:
+    gaps = [{"path": path, "reason": "the server refuses"}]
+    made = said(facts(system=SYSTEM, gaps=gaps))
+    assert made["sentence"].startswith(f"{WHO}: whether a crash is on the disk could not be read. ")
+    made = said(facts(system=SYSTEM, boot={"boots": BOOTS}, gaps=gaps))
+    assert "2021-03-02 09:59:09 UTC, and whether a crash of it is on the disk could not be read." in made["sentence"]
+    other = [{"path": "/crashes", "reason": "not collected"}, {"path": "/events", "reason": "the log is damaged"}]
+    assert "no crash is on the disk" in said(facts(system=SYSTEM, gaps=other))["sentence"]
+
+
 def test_of_several_that_cannot_be_excluded_the_likeliest_is_named() -> None:
     made = said(
         facts(),
