@@ -144,17 +144,15 @@ def _tell_of_carrier(machine: Machine, facts: Facts, crash: CrashDict) -> None:
     if copy is not None:
         crash["latest_because"] += f"; it was copied to {copy} since"
         return
-    in_use = where == "pagefile" and not crash["latest"]
-    system, build = facts["system"].get("build"), crash.get("build")
-    other_build = system is not None and build is not None and base_of(system) != base_of(build)
-    if other_build:
-        crash["gaps"].append(
-            f"the dump is of build {build}, and the disk holds build {system}: it is of an older Windows"
-        )
+    foreign = _of_another_windows(facts, crash)
+    # Another Windows may have written it after this one ran for the last time.
+    in_use = where == "pagefile" and not crash["latest"] and not (foreign or "").endswith(_ANOTHER)
+    if foreign is not None:
+        crash["gaps"].append(foreign)
     if in_use:
         crash["latest_because"] += "; the page file has been in use since, so parts of the dump may be overwritten"
         crash["gaps"].append("the dump lies in a page file that has been in use since: parts of it may be overwritten")
-    elif where == "pagefile":
+    elif where == "pagefile" and foreign is None:
         crash["latest_because"] += (
             "; it still lies in the page file, so Windows has not come as far as its session manager since"
         )
@@ -168,6 +166,20 @@ def _tell_of_carrier(machine: Machine, facts: Facts, crash: CrashDict) -> None:
     )
 
 
+_ANOTHER = "another Windows"
+
+
+def _of_another_windows(facts: Facts, crash: CrashDict) -> str | None:
+    """Say of a dump in a page file and the like that it is of another build than the disk's Windows."""
+    system, build = facts["system"].get("build"), crash.get("build")
+    if crash.get("dump", {}).get("where") not in CARRIERS or system is None or build is None:
+        return None
+    if base_of(system) == base_of(build):
+        return None
+    kind = "an older Windows" if base_of(build) < base_of(system) else _ANOTHER
+    return f"the dump is of build {build}, and the disk holds build {system}: it is of {kind}"
+
+
 def _instant(time: str) -> float:
     try:
         return datetime.fromisoformat(time).timestamp()
@@ -177,11 +189,12 @@ def _instant(time: str) -> float:
 
 def decide_latest(facts: Facts, crashes: list[tuple[str, CrashDict]]) -> None:
     """Set `latest` and `latest_because` of (time, crash) pairs that are sorted newest first; live reports have both."""
-    newest = next((time for time, crash in crashes if not crash.get("live")), "")
-    for time, crash in crashes:
-        if crash.get("live"):
-            continue
-        if time != newest:
+    own = [(time, crash, _of_another_windows(facts, crash)) for time, crash in crashes if not crash.get("live")]
+    newest = next((time for time, _, because in own if because is None), "")
+    for time, crash, because in own:
+        if because is not None:
+            crash["latest"], crash["latest_because"] = False, because
+        elif time != newest:
             crash["latest"] = False
             crash["latest_because"] = "a newer dump is on the disk"
         else:

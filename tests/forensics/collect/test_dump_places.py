@@ -158,13 +158,21 @@ def test_a_dump_that_was_copied_out_of_the_page_file_is_told_as_the_same_crash()
     assert told(diagnostics, "crashes.dump-not-copied") == []
 
 
-def test_a_dump_of_another_build_is_told_to_be_of_an_older_windows() -> None:
+@pytest.mark.parametrize(("build", "kind"), [("20348", "an older"), ("14393", "another")])
+def test_a_dump_of_another_build_is_of_another_windows_and_not_its_latest_crash(build: str, kind: str) -> None:
     key = r"Microsoft\Windows NT\CurrentVersion"
-    facts, _ = scan(
-        software={key: {"CurrentBuild": "20348", "CurrentBuildNumber": "20348", "InstallationType": "Server"}},
-        files={PAGEFILE: carried()},
-    )
-    assert any("older Windows" in gap for gap in only(facts)["gaps"])
+    software = {key: {"CurrentBuild": build, "CurrentBuildNumber": build, "InstallationType": "Server"}}
+    facts, _ = scan(software=software, files={PAGEFILE: carried()})
+    crash = only(facts)
+    told_so = f"the dump is of build 17763, and the disk holds build {build}: it is of {kind} Windows"
+    assert told_so in crash["gaps"]
+    assert crash["latest"] is False
+    assert crash["latest_because"].startswith(told_so)
+    assert ("in use since" in crash["latest_because"]) == (kind == "an older")
+    own = bytearray(dump(TIME))
+    struct.pack_into("<I", own, 0x0C, int(build))
+    facts, _ = scan(software=software, files={PAGEFILE: carried(), r"\Windows\MEMORY.DMP": bytes(own)})
+    assert [crash["latest"] for crash in facts["crashes"] if crash["dump"]["where"] == "memory-dmp"] == [True]
 
 
 @pytest.mark.parametrize(
