@@ -1,7 +1,8 @@
 r"""Kernel objects that bug check parameters name: IRP -> device -> driver -> module.
 
-DEVICE_OBJECT, DRIVER_OBJECT, IRP and IO_STACK_LOCATION are public in the WDK and have not moved on x64 from Windows 7
-to 11 (`volatilityfoundation/volatility: plugins/overlays/windows`; used on a real dump of build 19041). Only x64.
+DEVICE_OBJECT, DRIVER_OBJECT, IRP and IO_STACK_LOCATION are public in the WDK and have not moved from Windows 7 to 11
+(x64 and ARM64: `volatilityfoundation/volatility: plugins/overlays/windows`, used on a real dump of build 19041; x86:
+`ntdiff/headers: Win7_SP1/x86`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,28 @@ __all__ = [
     "read_driver", "read_irp", "read_name", "read_text",
 ]  # fmt: skip
 
+
+class _Layout(NamedTuple):
+    """Offsets, in bytes, of the fields that are read."""
+
+    device_driver: int
+    device_extension: int
+    extension_node: int
+    extension_attached: int
+    node_instance: int
+    driver_start: int
+    driver_name: int
+    irp_count: int
+    irp_size: int
+    location_device: int
+    location_size: int
+
+
+#: By the size of a pointer.
+_LAYOUTS = {
+    8: _Layout(0x08, 0x138, 0x28, 0x30, 0x28, 0x18, 0x38, 0x42, 0xD0, 0x28, 0x48),
+    4: _Layout(0x08, 0xB0, 0x14, 0x18, 0x14, 0x0C, 0x1C, 0x22, 0x70, 0x14, 0x24),
+}
 _DEVICE_TYPE = 3
 _DRIVER_TYPE = 4
 _IRP_TYPE = 6
@@ -69,14 +92,25 @@ class PendingIrp:
     device: Device | None
 
 
+def _layout(evidence: Evidence) -> _Layout:
+    return _LAYOUTS[evidence.dump.pointer_size]
+
+
+def _string_at(evidence: Evidence, address: int) -> str:
+    """Return the text of a UNICODE_STRING, "" when it cannot be read."""
+    try:
+        buffer = evidence.memory.pointer(address + evidence.dump.pointer_size)
+        return read_unicode_string(evidence.memory, buffer, evidence.memory.u16(address)) if buffer else ""
+    except ReadError:
+        return ""
+
+
 def read_device(evidence: Evidence, address: int) -> Device | None:
     """Read a DEVICE_OBJECT; None when there is none at the address."""
-    if evidence.dump.machine != "x64" or not address:
-        return None
     try:
-        if evidence.memory.u16(address) != _DEVICE_TYPE:
+        if not address or evidence.memory.u16(address) != _DEVICE_TYPE:
             return None
-        driver = read_driver(evidence, evidence.memory.u64(address + 0x08))
+        driver = read_driver(evidence, evidence.memory.pointer(address + _layout(evidence).device_driver))
     except ReadError:
         return None
     return None if driver is None else Device(address, driver.driver, driver.module)
@@ -84,19 +118,14 @@ def read_device(evidence: Evidence, address: int) -> Device | None:
 
 def read_driver(evidence: Evidence, address: int) -> Device | None:
     """Read a DRIVER_OBJECT, as a device of which only the driver is known; None when there is none at the address."""
-    if evidence.dump.machine != "x64" or not address:
-        return None
-    memory = evidence.memory
+    layout = _layout(evidence)
     try:
-        if memory.u16(address) != _DRIVER_TYPE:
+        if not address or evidence.memory.u16(address) != _DRIVER_TYPE:
             return None
     except ReadError:
         return None
-    start = evidence.word(address + 0x18)
-    try:
-        name = read_unicode_string(memory, memory.u64(address + 0x40), memory.u16(address + 0x38))
-    except ReadError:
-        name = ""
+    start = evidence.word(address + layout.driver_start)
+    name = _string_at(evidence, address + layout.driver_name)
     return Device(address, name, evidence.modules.at(start) if start else None)
 
 
@@ -130,9 +159,10 @@ def device_stack_down(evidence: Evidence, address: int) -> list[Device]:
     """Return the devices below one (AttachedTo), the nearest first, down to the physical device object."""
     found: list[Device] = []
     seen = {address}
+    layout = _layout(evidence)
     for _device in range(_MAX_STACK):
-        extension = evidence.word(address + 0x138)
-        below = evidence.word(extension + 0x30) if extension else None
+        extension = evidence.word(address + layout.device_extension)
+        below = evidence.word(extension + layout.extension_attached) if extension else None
         if not below or below in seen:
             break
         device = read_device(evidence, below)
@@ -146,31 +176,27 @@ def device_stack_down(evidence: Evidence, address: int) -> list[Device]:
 
 def instance_path(evidence: Evidence, address: int) -> str:
     r"""Return the instance path of a physical device object ("SCSI\\Disk&Ven…"), "" when it cannot be read."""
-    extension = evidence.word(address + 0x138)
-    node = evidence.word(extension + 0x28) if extension else None
-    if not node:
-        return ""
-    try:
-        length, buffer = evidence.memory.u16(node + 0x28), evidence.memory.u64(node + 0x30)
-        return read_unicode_string(evidence.memory, buffer, length) if buffer else ""
-    except ReadError:
-        return ""
+    layout = _layout(evidence)
+    extension = evidence.word(address + layout.device_extension)
+    node = evidence.word(extension + layout.extension_node) if extension else None
+    return _string_at(evidence, node + layout.node_instance) if node else ""
 
 
 def read_irp(evidence: Evidence, address: int) -> PendingIrp | None:
     """Read an IRP; None when there is none at the address. Where every location is used up, the lowest one is told."""
-    if evidence.dump.machine != "x64" or not address:
-        return None
-    head = evidence.bytes_at(address, 0xD0)
+    layout = _layout(evidence)
+    head = evidence.bytes_at(address, layout.irp_size) if address else None
     if head is None or int.from_bytes(head[:2], "little") != _IRP_TYPE:
         return None
-    count, current = head[0x42], head[0x43]
+    count, current = head[layout.irp_count], head[layout.irp_count + 1]
     if not 0 <= current <= count:
         return PendingIrp(address, current, count, None, None, None)
-    location = evidence.bytes_at(address + 0xD0 + max(current - 1, 0) * 0x48, 0x48)
+    place = address + layout.irp_size + max(current - 1, 0) * layout.location_size
+    location = evidence.bytes_at(place, layout.location_size)
     if location is None:
         return PendingIrp(address, current, count, None, None, None)
-    device = read_device(evidence, int.from_bytes(location[0x28:0x30], "little"))
+    at = layout.location_device
+    device = read_device(evidence, int.from_bytes(location[at : at + evidence.dump.pointer_size], "little"))
     return PendingIrp(address, current, count, location[0], location[1], device)
 
 
@@ -200,7 +226,7 @@ def power_irps(evidence: Evidence, triage: int) -> Iterator[PowerIrp]:
     of build 19041, where it gives exactly the watchdog's 300 seconds.
 
     """
-    head = evidence.bytes_at(triage, 0x10) if triage else None
+    head = evidence.bytes_at(triage, 0x10) if triage and evidence.dump.pointer_size == 8 else None
     if head is None or int.from_bytes(head[:2], "little") != 0x8000:
         return
     first = int.from_bytes(head[8:16], "little")
