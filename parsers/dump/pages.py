@@ -211,6 +211,11 @@ def _read_rdmp(source: ByteSource, kind: DumpType, diagnostics: Diagnostics) -> 
         taken = min(count, left) if complete else count
         left -= taken
         runs.append((first, taken))
+    if complete and raw.number_of_ranges != len(runs):
+        # Readers that stop there lose pages; the count of pages is what ends the table.
+        diagnostics.info(
+            "dump.ranges-differ", f"the header claims {raw.number_of_ranges} ranges of pages, the table has {len(runs)}"
+        )
     if complete and left > 0:
         diagnostics.warning("dump.ranges-damaged", f"the table of ranges ends with {left} pages still to come")
     return StoredPages(kind, read_ranges(runs, diagnostics), first_page, complete)

@@ -30,6 +30,7 @@ _NAMES: dict[str, tuple[str, str]] = {
     "be84d651-a550-4367-8e63-ab792b631f94": ("nt", "path of an image"),
     "b0692a5e-6b7b-4073-8a7c-604e35032970": ("nt", "secure kernel"),
     "9282756a-ab95-4d24-a137-ecddc5de53f5": ("nt", "secure mode failures"),
+    "0f1f53f3-561f-42e7-bdb4-ba8e66b726d5": ("nt", "feature configuration"),
     "65755a40-f146-43ea-8c91-36b85728fd35": ("crashdmp", "identity of the dump driver"),
     "00dae7ca-6833-45c5-b147-bdaed7b61fd6": ("hvservice", "hypervisor boot log"),
     "bf2297dc-34ba-11dc-868a-e19155d89593": ("nvlddmkm", "display driver"),

@@ -317,6 +317,19 @@ def test_runs_and_ranges_beyond_any_machine_are_cut_off() -> None:
     use(dump)
 
 
+@pytest.mark.parametrize("claimed", [0, 1, 500])
+def test_a_wrong_count_of_ranges_is_told_and_costs_no_page(claimed: int) -> None:
+    pages = {number: bytearray(number.to_bytes(2, "little") * 2048) for number in (1, 2, 5, 9)}
+    data = bytearray(rdmp_dump(header64(0xA, cr3=0x1000), pages, complete=True))
+    sound = open_dump(BytesSource(bytes(data)))
+    assert "dump.ranges-differ" not in codes(sound)
+    data[0x2020:0x2024] = struct.pack("<I", claimed)
+    dump = open_dump(BytesSource(bytes(data)))
+    assert "dump.ranges-differ" in codes(dump)
+    assert dump.physical is not None
+    assert {number: dump.physical.page(number) for number in dump.physical.page_numbers()} == pages
+
+
 def test_overlapping_ranges_are_told_and_the_first_is_believed() -> None:
     pages = {1: bytearray(b"\1" * PAGE), 2: bytearray(b"\2" * PAGE), 5: bytearray(b"\5" * PAGE)}
     data = bytearray(rdmp_dump(header64(8, cr3=0x1000), pages, complete=False))
