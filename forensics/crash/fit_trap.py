@@ -6,7 +6,8 @@ bug check does, an older frame with another address, and errors of the memory th
 Parameter 2 of 0xA, 0xD1 and 0xD4 is the interrupt level at the fault. CR8 of x64 holds it too, and the processor's
 block keeps CR8 as it was when the bug check was called (0 or 2 in all seven real dumps that were looked at, never the
 15 that the bug check itself raises it to). Equal, the two speak for each other; a difference is not held against
-anybody: no dump was at hand that shows what newer kernels, which raise the level lazily, leave in CR8.
+anybody: no dump of these bug checks was at hand, and published reports (`ionescu007/SimpleVisor` issue 35) show 0xFF in
+the parameter where the driver itself had read the level as 0.
 """
 
 from __future__ import annotations
