@@ -22,7 +22,7 @@ from parsers.disk.reading import read_padded, read_present
 from parsers.disk.table import EntryTable
 from parsers.disk.vhdx_header import Region, choose_header, read_regions
 from parsers.disk.vhdx_layouts import BAT_REGION, METADATA_REGION
-from parsers.disk.vhdx_log import active_sequence, apply_log
+from parsers.disk.vhdx_log import active_sequence, apply_log, newest_number
 from parsers.disk.vhdx_metadata import read_metadata
 from parsers.errors import FormatError, ReadError
 from parsers.limits import MAX_CHECKED_BLOCKS, MAX_VHDX_LOG
@@ -147,12 +147,24 @@ class Vhdx:
         replay = apply_log(source, entries)
         self.log = "replayed"
         self.log_entries = (replay.entries, replay.first, replay.last)
-        self._diagnostics.info(
-            "vhdx.log-replayed",
+        text = (
             f"the VHDX was not closed; its log was replayed in memory ({replay.entries} entries, {replay.first} to "
-            f"{replay.last})",
-            hint="the file itself was not changed; other programs that ignore the log see older data",
+            f"{replay.last})"
         )
+        newest = newest_number(log, header.log_guid)
+        if newest <= replay.last:
+            self._diagnostics.info(
+                "vhdx.log-replayed",
+                text,
+                hint="the file itself was not changed; other programs that ignore the log see older data",
+            )
+        else:
+            self._diagnostics.warning(
+                "vhdx.log-replayed",
+                f"{text}; it was written on to entry {newest}, and what follows entry {replay.last} is damaged: "
+                f"{_STALE}",
+                hint="a crash of the host while it wrote the last entry leaves this too, and then nothing is missing",
+            )
         if replay.missing:
             self.truncated = True
             self._diagnostics.error(

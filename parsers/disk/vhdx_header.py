@@ -74,9 +74,11 @@ def choose_header(source: ByteSource, diagnostics: Diagnostics) -> VhdxHeader:
 
     """
     valid: list[tuple[int, bytes, VhdxHeader]] = []
+    damaged = b""
     for offset in _HEADERS:
         data = source.read_at(offset, _HEADER_SIZE)
         if len(data) < _HEADER_SIZE or not data.startswith(b"head") or not checksum_is_right(data):
+            damaged = data
             continue
         fields = HEADER.parse(data)
         if fields.version != 1:
@@ -96,8 +98,17 @@ def choose_header(source: ByteSource, diagnostics: Diagnostics) -> VhdxHeader:
             raise TruncatedError("VHDX", "the file ends before its headers", offset=source.size)
         raise FormatError("VHDX", "neither header is valid", offset=_HEADERS[0])
     if len(valid) == 1:
-        # A crash while the other one was being written leaves exactly this; the format is made for it.
-        diagnostics.info("vhdx.one-header", f"only the header at {valid[0][2].offset:#x} is valid; it was used")
+        # A crash while the other one was being written leaves exactly this; the format is made for it. Damage leaves it
+        # too, and then what the newer one told is missing: another log, or a log at all.
+        text = f"only the header at {valid[0][2].offset:#x} is valid; it was used"
+        if damaged.startswith(b"head") and int.from_bytes(damaged[8:16], "little") < valid[0][0]:
+            diagnostics.info("vhdx.one-header", text)
+        else:
+            diagnostics.warning(
+                "vhdx.one-header",
+                f"{text}; the other one may have been the newer, and the disk older than it should be",
+                hint="a crash of the host while it wrote the header leaves this too, and then nothing is missing",
+            )
         return valid[0][2]
     first, second = valid
     if first[0] == second[0]:

@@ -14,7 +14,7 @@ from parsers.disk.vhdx_header import checksum_is_right
 from parsers.disk.vhdx_layouts import FAST_DESCRIPTOR, FAST_LOG_ENTRY
 from parsers.overlay import GRANULE, OverlaySource
 
-__all__ = ["LogEntry", "Replay", "active_sequence", "apply_log"]
+__all__ = ["LogEntry", "Replay", "active_sequence", "apply_log", "newest_number"]
 
 _SECTOR = 4096
 _HEADER_SIZE = 64
@@ -149,6 +149,25 @@ def active_sequence(log: bytes, guid: bytes) -> list[LogEntry]:
     while run[-1] is not best:
         run.append(entries[(run[-1].position + len(run[-1].data)) % len(log)])
     return run
+
+
+def newest_number(log: bytes, guid: bytes) -> int:
+    """Return the highest sequence number that the beginning of an entry has, whether or not the entry is valid.
+
+    No sector inside an entry begins as one does, so that what begins so was written as one; 0 when nothing does.
+
+    Args:
+        log: all of the log.
+        guid: the header's log GUID.
+
+    """
+    newest = 0
+    for position in range(0, len(log) - _HEADER_SIZE + 1, _SECTOR):
+        if log.startswith(b"loge", position):
+            entry = FAST_LOG_ENTRY.unpack_from(log, position)
+            if entry[6] == guid:
+                newest = max(newest, entry[4])
+    return newest
 
 
 def apply_log(source: ByteSource, entries: list[LogEntry]) -> Replay:

@@ -151,6 +151,18 @@ def test_a_header_with_a_wrong_checksum_is_nobodys_header() -> None:
     assert whole(disk) == DISK
 
 
+@pytest.mark.parametrize(
+    ("damaged", "severity"),
+    [(header(5), "info"), (header(7, log=uuid.UUID(int=3)), "warning"), (bytes(4096), "warning")],
+)
+def test_a_damaged_header_that_may_have_been_the_newer_is_a_warning(damaged: bytes, severity: str) -> None:
+    parts = vhdx(DISK)
+    parts.headers = [damaged[:200] + bytes([damaged[200] ^ 1]) + damaged[201:], header(6)]
+    said = Diagnostics()
+    Vhdx(BytesSource(parts.file()), said)
+    assert [(item.code, item.severity) for item in said.items] == [("vhdx.one-header", severity)]
+
+
 def test_two_headers_with_one_number_are_one_header_or_none() -> None:
     parts = vhdx(DISK)
     parts.headers = [header(6), header(6)]

@@ -106,6 +106,18 @@ def test_the_sequence_with_the_highest_head_is_the_active_one() -> None:
     assert disk.read_at(0, len(DISK)) == DISK
 
 
+@pytest.mark.parametrize("damaged", [1, 2, 3])
+def test_entries_that_were_written_behind_the_last_valid_one_are_told(damaged: int) -> None:
+    entries = {number * 0x2000: write(100 + number, 0, RIGHT if not number else other(number)) for number in range(4)}
+    broken = bytearray(entries[damaged * 0x2000])
+    broken[0x1500] ^= 1
+    said = Diagnostics()
+    disk = Vhdx(BytesSource(dirty(entries | {damaged * 0x2000: bytes(broken)}).file()), said)
+    assert disk.log_entries == (damaged, 100, 99 + damaged)
+    assert [(item.code, item.severity) for item in said.items] == [("vhdx.log-replayed", "warning")]
+    assert f"it was written on to entry 103, and what follows entry {99 + damaged} is damaged" in said.items[0].message
+
+
 def test_a_sequence_goes_on_behind_the_end_of_the_ring() -> None:
     end = MIB - 0x2000
     disk, _ = opened(dirty({end: write(7, end, other(1)), 0: write(8, end)}).file())
