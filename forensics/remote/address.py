@@ -22,6 +22,8 @@ _READ = ("http", "https", *CLOUDS)
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: An address in a text: what stands behind its path is cut off, and what stands before its host.
 _IN_TEXT = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)(?:[^\s/?#@'\"<>]*@)?([^\s?#'\"<>]*)(?:[?#][^\s'\"<>]*)?")
+#: What opens a disk, in a text that holds a part of an address: of Azure, S3 and GCS.
+_SECRETS = re.compile(r"(?i)\b(sig|x-(?:amz|goog)-(?:signature|credential|security-token)|signature)=[^\s&#'\"<>]+")
 #: Characters that stand in an address as they are.
 _PLAIN = "!#$%&'()*+,/:;=?@[]~"
 _LONGEST = 8192
@@ -40,8 +42,9 @@ def shown_address(text: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """Return a text in which every address is told as `shown_address` tells it."""
-    return _IN_TEXT.sub(r"\1\2", text) if "://" in text else text
+    """Return a text in which addresses are told as `shown_address` tells them, and their parts without signatures."""
+    text = _IN_TEXT.sub(r"\1\2", text) if "://" in text else text
+    return _SECRETS.sub(r"\1=...", text) if "=" in text else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stopcode.cli.exits import Exit
-from tests.forensics.remote.server import Files, Handler, after, serving
+from tests.forensics.remote.server import Files, Handler, after, serving, times
 from tests.stopcode.cli.run import Done, Stopcode
 
 TOKEN = "sv=2021-12-02&se=2030-01-01T00%3A00%3A00Z&sp=r&sig=S3cretS3cret"
@@ -144,6 +144,44 @@ def test_a_server_without_ranges_and_one_that_refuses_end_the_scan(
     monkeypatch.setattr("sys.stdin", io.StringIO(listed.read_text()))
     done = quiet(call("rescue", "--url-stdin"))
     assert (done.code, "2030-01-01T00:00:00Z" in done.err) == (Exit.UNREADABLE, True)
+
+
+def test_the_token_is_in_nothing_that_any_verb_writes_whatever_the_server_does(
+    call: Stopcode, server: Files, listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    caplog.set_level(0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("forensics.remote.patience._FIRST_WAIT_S", 0.0)
+    written = tmp_path / "written"
+    written.mkdir()
+    for number, words in enumerate(
+        (
+            ("scan", "-v", "--progress-json"), ("scan", "-o", "json"), ("scan", "-o", "md"),
+            ("disk", "-v"), ("disk", "-o", "json"), ("rescue", "-v"), ("rescue", "-o", "json"),
+        )
+    ):  # fmt: skip
+        # Each meets a busy server, a broken connection, and one that asks for a new token.
+        server.moods[:] = [times(2, after(1, busy)), times(1, after(8, breaks)), after(60, refuses)]
+        output = written / str(number)
+        done = quiet(call(*words, "--output", output, "--url-file", listed))
+        assert done.code in (Exit.FOUND, Exit.OK, Exit.PARTIAL)
+        assert "S3cret" not in output.read_text()
+        assert output.stat().st_size > 100
+    # A bug of ours that has the address, or a part of it, in its words.
+    for text in (server.address("/disk.vhdx", TOKEN), f"no such place: /disk.vhdx?{TOKEN}"):
+
+        def fails(*_: object, text: str = text) -> bytes:
+            raise RuntimeError(text)
+
+        monkeypatch.setattr("forensics.remote.http.HttpSource.read_range", fails)
+        done = quiet(call("scan", "--url-file", listed))
+        assert done.code == Exit.BUG
+        log = (tmp_path / "cache" / "stopcode" / "last-error.log").read_text()
+        assert "RuntimeError: " in log
+        assert "S3cret" not in log
+    assert "S3cret" not in caplog.text
+    assert server.asked[-1][0].endswith(TOKEN)
 
 
 def test_what_is_no_address_in_a_list_of_them_is_not_repeated(call: Stopcode, tmp_path: Path) -> None:
