@@ -58,7 +58,7 @@ def open_zip(file: FileSource) -> ArchiveFiles:
             f"its directory is damaged ({type(error).__name__}: {error})",
             hint="copy it again, or unpack it with a program that can repair it",
         ) from error
-    files = [info for info in infos if not info.is_dir()]
+    files = [info for info in infos if not _is_folder(info)]
     if files and all(info.flag_bits & _ENCRYPTED for info in files):
         raise UnsupportedError(
             f"{file.path.name} is encrypted", hint="unpack it with its password, and scan the folder with its files"
@@ -92,12 +92,17 @@ class _Budget:
         self.left = MAX_ARCHIVE_UNPACKED
 
 
+def _is_folder(info: zipfile.ZipInfo) -> bool:
+    """Tell whether a member is a folder; zipfile's own word for it fails on a member without a name."""
+    return info.filename.endswith("/")
+
+
 def _members(
     archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo], file: FileSource, budget: _Budget
 ) -> Iterator[Member]:
     for info in infos:
         mode = info.external_attr >> 16
-        if info.is_dir():
+        if _is_folder(info):
             yield Member(info.filename, 0, _modified(info.extra), None)
         elif not mode or stat.S_IFMT(mode) in (0, stat.S_IFREG):
             # A link or a device is passed over: it would show something that is not in the archive.

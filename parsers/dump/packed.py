@@ -200,7 +200,8 @@ def _zip_members(source: ByteSource) -> Iterator[tuple[str, Iterator[bytes]]]:
     except (zipfile.BadZipFile, ValueError, OverflowError, NotImplementedError, EOFError) as error:
         raise FormatError("ZIP", f"its directory is damaged: {error}", offset=0) from error
     for info in sorted(infos, key=lambda one: not one.filename.lower().endswith(".dmp")):
-        if not info.is_dir() and info.file_size >= 8:
+        # Not info.is_dir(), which fails on a member without a name.
+        if not info.filename.endswith("/") and info.file_size >= 8:
             yield info.filename, _zip_blocks(archive, info)
 
 

@@ -234,6 +234,14 @@ def test_members_that_lead_out_of_the_archive_are_passed_over_and_links_too(tmp_
     assert "archive.names" in [item.code for item in diagnostics.items]
 
 
+def test_a_member_without_a_name_is_passed_over(tmp_path: Path) -> None:
+    place = written(tmp_path, dict(TREE) | {"Qno name": b"x"}, "zip")
+    # A name ends at its first NUL.
+    place.write_bytes(place.read_bytes().replace(b"Qno name", b"\0no name"))
+    _, diagnostics, _ = scan(place)
+    assert "archive.names" in [item.code for item in diagnostics.items]
+
+
 def test_a_damaged_member_gives_an_error_and_no_bytes(tmp_path: Path) -> None:
     place = written(tmp_path, dict(TREE) | {"Windows/big.bin": bytes(range(256)) * 400}, "zip")
     data = bytearray(place.read_bytes())

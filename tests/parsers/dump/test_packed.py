@@ -210,6 +210,12 @@ def test_files_of_a_folder_in_another_order_than_in_the_cabinet_are_read_too() -
     assert members == [("2", DUMP), ("1", b"x" * 70_000)]
 
 
+def test_a_dump_without_a_name_is_read() -> None:
+    packed_dump = zipped(("Qno name", DUMP)).replace(b"Qno name", b"\0no name")
+    dump = open_dump(BytesSource(packed_dump))
+    assert dump.source.read_at(0, len(DUMP)) == DUMP
+
+
 def test_several_dumps_are_told() -> None:
     dump = open_dump(BytesSource(zipped(("a.dmp", DUMP), ("b.dmp", DUMP))))
     assert dump.packed is not None
