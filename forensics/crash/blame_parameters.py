@@ -99,8 +99,8 @@ def _by_code(case: CrashCase, row: ParameterInfo, value: int, sure: Sure) -> Cul
     module, driver = modules.at(value), modules.unloaded_at(value)
     if module is None and driver is not None:
         because = [
-            f"parameter {row.number} ({row.meaning}) = {value:#x} lies in the former range "
-            f"{driver.start:#x}..{driver.end:#x} of {driver.name}, which was unloaded: something still called it"
+            f"parameter {row.number} ({row.meaning}) = {value:#x} lies in {case.former(driver)}: "
+            "something still called it"
         ]
         return case.verdict("driver", driver.name, "high", because)
     if module is None:

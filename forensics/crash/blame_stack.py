@@ -62,13 +62,7 @@ def by_fault(case: CrashCase) -> Culprit | None:
     if module is None:
         driver = evidence.modules.unloaded_at(fault.ip)
         if driver is not None:
-            because = [
-                *words,
-                f"that is inside the former range {driver.start:#x}..{driver.end:#x} of {driver.name}, which was "
-                "unloaded: something still called it",
-            ]
-            if len(driver.name) == 12:
-                case.against.append("small dumps cut the names of unloaded drivers at 12 characters")
+            because = [*words, f"that is inside {case.former(driver)}: something still called it"]
             return case.verdict("driver", driver.name, "medium" if fault.by_looks else "high", because)
         return None
     if _order(module) > 1:

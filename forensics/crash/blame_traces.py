@@ -22,8 +22,8 @@ def by_former_driver(case: CrashCase, frames: Sequence[Frame]) -> Culprit | None
         driver = case.evidence.modules.unloaded_at(frame.ip)
         if driver is not None and blame_order(policy_of(driver.name).kind) <= 1:
             because = [
-                f"the stack was unwound exactly to a return address {frame.ip:#x} in the former range "
-                f"{driver.start:#x}..{driver.end:#x} of {driver.name}: it was unloaded while its code was running"
+                f"the stack was unwound exactly to a return address {frame.ip:#x} in {case.former(driver)}: its "
+                "code was running then"
             ]
             return case.verdict("driver", driver.name, "medium", because)
     return None
@@ -42,10 +42,7 @@ def by_former_word(case: CrashCase) -> Culprit | None:
             word = int.from_bytes(data[at : at + size], "little")
             driver = modules.unloaded_at(word)
             if driver is not None and blame_order(policy_of(driver.name).kind) <= 1:
-                because = [
-                    f"the stack word at {base + at:#x} is {word:#x}, in the former range "
-                    f"{driver.start:#x}..{driver.end:#x} of {driver.name}, which was unloaded"
-                ]
+                because = [f"the stack word at {base + at:#x} is {word:#x}, in {case.former(driver)}"]
                 case.against.append("its code is gone: whether a call stood before that address cannot be seen")
                 return case.verdict("driver", driver.name, "low", because)
     return None

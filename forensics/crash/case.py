@@ -15,12 +15,15 @@ from forensics.crash.scan import ReturnAddresses
 from forensics.crash.stack import Frame
 from forensics.facts import Culprit
 from parsers.dump.context import ExceptionRecord
-from parsers.dump.modules import LoadedModule
+from parsers.dump.modules import LoadedModule, UnloadedDriver
 
 __all__ = ["CrashCase", "Kind", "Sure"]
 
 #: How a line of `others` begins when it is about a place: module+offset.
 _PLACE = re.compile(r"\S+\+0x[0-9a-f]+\b")
+
+#: Characters of an unloaded driver's name in a small dump.
+_CUT_NAME = 12
 
 Kind = Literal["driver", "hardware", "manual", "boot", "process", "unknown"]
 Sure = Literal["high", "medium", "low", "none"]
@@ -78,6 +81,12 @@ class CrashCase:
     def label(self, address: int) -> str:
         """Write an address as module+offset."""
         return self.evidence.modules.label(address)
+
+    def former(self, driver: UnloadedDriver) -> str:
+        """Name the range of an unloaded driver, and doubt its name where the dump may have cut it."""
+        if len(driver.name) == _CUT_NAME and self.evidence.dump.triage is not None:
+            self.against.append(f"small dumps cut the names of unloaded drivers at {_CUT_NAME} characters")
+        return f"the former range {driver.start:#x}..{driver.end:#x} of {driver.name}, which was unloaded"
 
     def absent(self, number: int, what: str) -> None:
         """Say that what a parameter points to cannot be read, when that is so because the dump does not hold it."""

@@ -24,6 +24,8 @@ from tests.forensics.crash.machines import (
 )
 
 NOWHERE = 0xFFFFC08B44440000
+#: In the former range of old.sys.
+OLD = 0xFFFFF80131001234
 TABLE = uuid.UUID("f87e4a4c-c5a1-4d2f-bff0-d5de63a5e4c3").bytes_le
 
 
@@ -69,9 +71,15 @@ def test_a_device_or_irp_with_which_the_verifier_caught_somebody_accuses_nobody(
     assert named(crash_of(machine, 0xC9, (0x1, POOL, 0, 0)))[1] in ("none", "low")
 
 
-def test_an_address_of_code_in_a_former_driver_names_the_unloaded_one() -> None:
-    crash = crash_of(server2019(), 0xCE, (NOWHERE, 0, 0xFFFFF80131001234, 0))
-    assert named(crash) == ("old.sys", "high")
+@pytest.mark.parametrize(
+    ("code", "parameters"),
+    [(0xCE, (NOWHERE, 0, OLD, 0)), (0xD1, (NOWHERE, 2, 8, OLD)), (0x0A, (NOWHERE, 2, 8, OLD)),
+     (0x50, (OLD, 0x10, OLD, 0)), (0x1E, (0xFFFFFFFFC0000005, OLD, 8, OLD)), (0x48, (POOL + 0x8000, OLD, 0, 0))],
+)  # fmt: skip
+def test_an_address_of_code_in_a_former_driver_names_the_unloaded_one(
+    code: int, parameters: tuple[int, int, int, int]
+) -> None:
+    assert named(crash_of(server2019(), code, parameters)) == ("old.sys", "high")
 
 
 @pytest.mark.parametrize(("code", "current"), [(0x44, 2), (0x48, 2), (0x35, 0)])

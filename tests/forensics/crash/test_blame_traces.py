@@ -45,7 +45,7 @@ def test_exact_unwinding_into_a_driver_that_was_unloaded_names_it(tmp_path: Path
     assert (second["module"], second["method"], second["confidence"]) == (None, "exact", "exact")
     culprit = crash["culprit"]
     assert (culprit["module"], culprit["confidence"]) == ("vmstorfl.sys", "medium")
-    assert "it was unloaded while its code was running" in culprit["because"][0]
+    assert "which was unloaded: its code was running then" in culprit["because"][0]
 
 
 def _kernel_alone() -> Machine:

@@ -31,7 +31,7 @@ FRAME = STACK_TOP - 0x390
 
 
 def test_a_person_stopped_the_machine() -> None:
-    for code in (0xE2, 0xDEADDEAD, 0x161):
+    for code in (0xE2, 0x1C8, 0x21C8, 0xDEADDEAD, 0x161):
         culprit = crash_of(server2019(), code)["culprit"]
         assert (culprit["kind"], culprit["module"], culprit["confidence"]) == ("manual", None, "high")
 
@@ -192,6 +192,18 @@ def test_damaged_pool_names_only_the_finder() -> None:
     crash = crash_of(server2019(), 0x19, (0x20, 0, 0, 0))
     assert crash["culprit"]["kind"] == "unknown"
     assert crash["culprit"]["module"] is None
+
+
+@pytest.mark.parametrize("code", [0x19, 0xC2, 0xC5, 0x13A, 0x1A, 0x4E, 0x109, 0x7A, 0x77, 0x154])
+def test_who_only_finds_damage_is_never_named_even_by_an_exact_stack(code: int) -> None:
+    machine = server2019()
+    parameters = (0x99, 0x22, 0x33, 0x44)
+    machine.put(RSP, struct.pack("<QQQQQQ", DRIVER_BASE + 0x1301, 0x1234, *parameters))
+    registers = {"rcx": code, "rdx": 0x99, "r8": 0x22, "r9": 0x33}
+    crash = crash_of(machine, code, parameters, context=context_x64(NT + 0x1B4FA0, RSP, **registers))
+    assert (crash["stack"][1]["module"], crash["stack"][1]["confidence"]) == ("vmstorfl.sys", "exact")
+    assert (crash["culprit"]["kind"], crash["culprit"]["module"]) == ("unknown", None)
+    assert any("vmstorfl.sys+0x1301 on the stack" in line for line in crash["culprit"]["others"])
 
 
 def test_a_display_driver_is_named_by_parameter_2() -> None:
