@@ -22,6 +22,7 @@ from forensics.collect.pe_facts import read_pe
 from forensics.collect.services import DRIVER_TYPES, image_file
 from forensics.collect.volume import FileEntry
 from forensics.facts import DriverFact, Facts, ServiceFact, filetime_to_iso, hex64, path_of, source
+from forensics.unreadable import unreadable_boot_drivers
 from parsers.errors import NotCollectedError, StopcodeError
 from parsers.limits import MAX_DRIVER_FILES
 from parsers.windows_builds import shares_with
@@ -34,6 +35,8 @@ _HEADER_FIELDS = ("machine", "timestamp", "checksum", "size_of_image")
 _SERVICE_FIELDS = ("service", "services", "start", "start_raw", "group")
 
 
+#: Files that a remark names.
+_MOST_TOLD = 5
 #: Files that are told to be read soon: a remote image's cache holds what these need, and more.
 _AT_ONCE = 128
 
@@ -84,6 +87,7 @@ def collect(machine: Machine, facts: Facts) -> None:
         facts["drivers"].append(driver)
     facts["drivers"].sort(key=lambda driver: driver["file"])
     _missing(machine, facts, elsewhere, unknown)
+    _tell_unreadable(machine, facts)
 
 
 def _look(machine: Machine, stat: FileEntry | None) -> None:
@@ -279,3 +283,18 @@ def _missing(machine: Machine, facts: Facts, elsewhere: list[ServiceFact], reaso
             facts, "/boot/driver_missing", f"boot-start services with files on another volume: {', '.join(unknown)}"
         )
     facts["boot"]["driver_missing"] = missing
+
+
+def _tell_unreadable(machine: Machine, facts: Facts) -> None:
+    """Name the files that Windows loads first and of which not even the header can be read."""
+    broken = unreadable_boot_drivers(facts)
+    if not broken:
+        return
+    more = f"; and {len(broken) - _MOST_TOLD} more" if len(broken) > _MOST_TOLD else ""
+    told = "; ".join(f"{name} ({reason})" for name, reason in broken[:_MOST_TOLD])
+    machine.diagnostics.error(
+        "drivers.boot-unreadable",
+        f"Files of boot-start drivers are there and cannot be read: {told}{more}",
+        hint="if they are as damaged on the machine itself Windows does not load them, and may not start: put back a "
+        "file of the same build, or copy the disk again when its source is sound",
+    )

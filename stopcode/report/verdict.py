@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from forensics.crash.undumped import undumped
+from forensics.unreadable import unreadable_boot_drivers
 from stopcode.report.outcome import is_unread
 from stopcode.report.several import several_lines
 from stopcode.report.words import caused_by, count_of, culprit_name, duration, machine_name, moment, stop_code
@@ -320,6 +321,10 @@ def _lines(
         told = f"{stop_code(of.get('bugcheck') or {})}, {culprit_name(of)}"
         lines.append(f"An earlier crash: {moment(of.get('time'))}, {told}{more}")
     lines += several_lines(facts)
+    broken = [f"{name} ({reason})" for name, reason in unreadable_boot_drivers(facts)]
+    if broken:
+        more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
+        lines.append(f"A file that Windows needs to start is there and cannot be read: {broken[0]}{more}")
     if unread:
         lines.append(f"Not read, or not whole: {', '.join(unread)}")
     return lines

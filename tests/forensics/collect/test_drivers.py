@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from parsers.errors import FormatError, UnsupportedError
+import pytest
+
+from parsers.errors import FormatError, NotCollectedError, ReadError, StopcodeError, UnsupportedError
 from tests.forensics.world import STORFLT, gaps, named, pe_file, scan
 
 DRIVERS = r"\Windows\System32\drivers"
@@ -218,3 +220,38 @@ def test_files_on_other_volumes_have_names_of_their_own() -> None:
     assert len({driver["file"] for driver in facts["drivers"]}) == 4
     assert named(facts["drivers"], "a.sys", "file")["version"] == "10.0.17763.771"
     assert {driver.get("service") for driver in facts["drivers"]} == {None, "one", "two", "three"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", bytes(5_000), FormatError("WOF", "chunk 3 is damaged"), ReadError("its journal changes this place")],
+)
+def test_a_boot_driver_that_is_there_and_cannot_be_read_is_an_error_that_names_it(
+    content: bytes | StopcodeError,
+) -> None:
+    facts, diagnostics = scan(system=STORFLT, files={rf"{DRIVERS}\vmstorfl.sys": content})
+    assert facts["boot"]["driver_missing"] == []
+    (told,) = (item for item in diagnostics.items if item.code == "drivers.boot-unreadable")
+    assert told.severity == "error"
+    assert "vmstorfl.sys (" in told.message
+
+
+def test_a_driver_that_is_not_needed_at_boot_or_was_not_collected_is_no_such_error() -> None:
+    later = {r"ControlSet001\Services\x": {"Type": 1, "Start": 3, "ImagePath": r"System32\drivers\x.sys"}}
+    _, diagnostics = scan(system=later, files={rf"{DRIVERS}\x.sys": b""})
+    assert "drivers.boot-unreadable" not in {item.code for item in diagnostics.items}
+    files = {rf"{DRIVERS}\vmstorfl.sys": NotCollectedError("not collected: vmstorfl.sys")}
+    _, diagnostics = scan(system=STORFLT, files=files)
+    assert "drivers.boot-unreadable" not in {item.code for item in diagnostics.items}
+
+
+def test_of_many_boot_drivers_that_cannot_be_read_the_first_are_named() -> None:
+    system = {
+        rf"ControlSet001\Services\d{number}": {"Type": 1, "Start": 0, "ImagePath": rf"System32\drivers\d{number}.sys"}
+        for number in range(7)
+    }
+    _, diagnostics = scan(system=system, files={rf"{DRIVERS}\d{number}.sys": b"" for number in range(7)})
+    (told,) = (item for item in diagnostics.items if item.code == "drivers.boot-unreadable")
+    assert "d4.sys" in told.message
+    assert "d5.sys" not in told.message
+    assert told.message.endswith("; and 2 more")

@@ -226,3 +226,20 @@ def test_a_lone_dump_is_told_by_its_build_and_nothing_is_said_of_gaps() -> None:
 )  # fmt: skip
 def test_up_time_is_told_in_the_units_that_matter(seconds: float, words: str) -> None:
     assert words in said(facts(system=SYSTEM, crashes=[crash(uptime_s=seconds)]))["sentence"]
+
+
+def test_a_boot_driver_that_cannot_be_read_is_named_with_its_reason() -> None:
+    def driver(name: str, start: str) -> dict[str, Any]:
+        return {"file": name, "start": start, "missing": False}
+
+    names = ("volmgr.sys", "pci.sys", "other.sys")
+    gaps = [{"path": f"/drivers/{name}/size_of_image", "reason": "PE: the file is empty"} for name in names]
+    drivers = [driver("other.sys", "demand"), driver("pci.sys", "boot"), driver("volmgr.sys", "boot")]
+    made = said(facts(system=SYSTEM, drivers=drivers, gaps=gaps))
+    assert made["lines"][-2:] == [
+        "A file that Windows needs to start is there and cannot be read: pci.sys (PE: the file is empty), and 1 more",
+        "Not read, or not whole: drivers",
+    ]
+    one = said(facts(system=SYSTEM, drivers=drivers, gaps=gaps[:1]))
+    assert "cannot be read: volmgr.sys (PE: the file is empty)" in one["lines"][-2]
+    assert one["lines"][-2].endswith(")")
