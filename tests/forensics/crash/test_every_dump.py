@@ -5,14 +5,20 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import struct
 import zipfile
+from contextlib import suppress
+from functools import cache
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from forensics.crash.analyse import analyse
 from forensics.facts import CrashDict
 from parsers.bytesource import BytesSource
 from parsers.diagnostics import Diagnostics
+from parsers.errors import StopcodeError
 from parsers.limits import MAX_MEMORY_RUNS
 from tests.forensics.crash.kinds import ARCHITECTURES, TYPES, make, write
 
@@ -124,3 +130,39 @@ def test_every_page_comes_out_with_holes_and_more_runs_than_a_header_holds(name:
     assert 43 < runs < MAX_MEMORY_RUNS
     assert numbers == sorted(made.machine.pages)
     assert all(dump.physical.page(number) == bytes(made.machine.pages[number]) for number in numbers)
+
+
+def test_a_small_live_dump_without_a_list_of_unloaded_drivers_is_a_live_report_and_whole() -> None:
+    # As the debugger tells of one in public (0x141 of build 15063: "does not contain unloaded driver list").
+    data = bytearray(write(make("x64"), "4k"))
+    struct.pack_into("<I", data, 0x1050, 0x18)
+    struct.pack_into("<I", data, 0x38, 0x141)
+    struct.pack_into("<I", data, 0x2018, 0)
+    crash, diagnostics = crash_of(bytes(data))
+    assert (crash["live"], crash["latest"], crash["dump"]["traits"]) == (True, False, ["live"])
+    assert crash["unloaded"] == []
+    assert crash["dump"]["complete"] is True
+    assert crash["process"] == "svchost.exe"
+    assert [item.code for item in diagnostics.items if item.severity != "info"] == []
+
+
+@given(
+    st.sampled_from(CASES),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=40),
+    st.floats(0, 1),
+)
+def test_any_change_to_any_dump_gives_a_result_or_an_error_of_ours(
+    case: tuple[str, str], changes: list[tuple[float, int]], part: float
+) -> None:
+    data = bytearray(dump_of(*case))
+    for at, value in changes:
+        # Half of the changes go to the headers and tables.
+        place = int(at * (len(data) if value % 2 else min(len(data), 0x3000)))
+        data[place] = value
+    with suppress(StopcodeError):
+        crash_of(bytes(data[: int(len(data) * part)] if part < 0.5 else data))
+
+
+@cache
+def dump_of(kind: str, name: str) -> bytes:
+    return write(make(kind), name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +67,10 @@ def test_driver_verifier_is_told_by_a_small_dump(place: int) -> None:
     assert "Driver Verifier on" in "\n".join(line.text for line in crash_lines(crash))
     data[at] = 7
     assert "verifier" not in crash_of(bytes(data))["os"]
+
+
+@pytest.mark.realdata
+def test_the_current_thread_of_a_real_dump_is_told(unpacked: Callable[[str], Path]) -> None:
+    # In this dump parameter 3 is known to hold the current thread's address.
+    crash = crash_of(unpacked("dumps/102622-17265-01.dmp").read_bytes())
+    assert crash["thread"] == crash["bugcheck"]["parameters"][2]["value"] == "0xffff940db3b8d040"
