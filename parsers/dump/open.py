@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Dump", "open_dump"]
 
+#: Builds that there are or may be: Windows 2000 is the first with dumps of these layouts.
+_FIRST_BUILD, _LAST_BUILD = 2195, 40000
 _CONTEXT_SIZE = {"x64": 0x4D0, "x86": 0x2CC, "arm64": 0x390}
 
 
@@ -142,6 +144,8 @@ class Dump:
             odd.append(f"machine type {header.machine_image_type}")
         if header.major_version not in (0xF, 0xC):
             odd.append(f"major version {header.major_version}")
+        if header.minor_version is None or not _FIRST_BUILD <= header.minor_version <= _LAST_BUILD:
+            odd.append(f"build {header.minor_version}")
         if header.number_processors is None or not 1 <= header.number_processors <= MAX_PROCESSORS:
             odd.append(f"{header.number_processors} processors")
         if header.dump_type not in KIND_NAMES:

@@ -215,6 +215,24 @@ def test_a_header_only_dump_is_whole_and_has_no_memory() -> None:
         dump.memory.read(KDBG, 4)
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (0x08, 7, "major version 7"),
+        (0x0C, 3, "build 3"),
+        (0x0C, 0x45474150, "build None"),
+        (0x30, 0x1234, "machine type 4660"),
+        (0x34, 0, "0 processors"),
+    ],
+)
+def test_header_fields_that_no_sound_dump_has_are_told(bitmap: bytes, place: int, value: int, words: str) -> None:
+    data = bytearray(bitmap)
+    assert "dump.header-odd" not in codes(open_dump(BytesSource(bytes(data))))
+    struct.pack_into("<I", data, place, value)
+    told = [item.message for item in open_dump(BytesSource(data)).diagnostics.items if item.code == "dump.header-odd"]
+    assert told == [f"the dump's header has odd values: {words}"]
+
+
 def test_a_page_file_that_was_too_small_is_told(bitmap: bytes) -> None:
     data = bytearray(bitmap)
     data[0x1050:0x1054] = struct.pack("<I", 0x4)
