@@ -111,6 +111,23 @@ def test_unwinding_from_the_bug_check_leads_through_the_page_fault_to_the_same_c
     assert through[through.index(machine.run.fault) :] == [ip for ip, _ in machine.run.frames]
 
 
+def test_a_deferred_call_that_took_too_long_is_found_behind_the_interrupts_own_frames(
+    machine: CrashedMachine, tmp_path: Path
+) -> None:
+    # The same stack as the watchdog finds it: the kernel's frames, the interrupt's machine frame, the call below it.
+    path = _written(machine, tmp_path, 6)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, 0x38, 0x133)
+    struct.pack_into("<4Q", data, 0x40, 0, 0x501, 0x500, 0)
+    path.write_bytes(data)
+    crash = analyse(FileSource(path), path="MEMORY.DMP", images=None, diagnostics=Diagnostics())
+    through = [int(frame["ip"], 16) for frame in crash["stack"]]
+    assert through[through.index(machine.run.fault) :] == [ip for ip, _ in machine.run.frames]
+    assert {frame["confidence"] for frame in crash["stack"]} == {"exact"}
+    assert (crash["culprit"]["module"], crash["culprit"]["confidence"]) == ("vmstorfl.sys", "medium")
+    assert any("Wdf01000.sys" in line for line in crash["culprit"]["others"])
+
+
 def test_benchmark_dumps_are_large_and_read_by_kdmp_parser(tmp_path: Path) -> None:
     dumps = write_benchmark_dumps(tmp_path)
     assert set(dumps) == {"full", "bitmap"}
