@@ -172,9 +172,9 @@ def _open_disk(path: str, container: Container, diagnostics: Diagnostics, option
         raise _no_windows(path, table, volumes)
     volumes[chosen.index].role = "windows"
     beside = [
-        Beside(f"volume {volume.index}", volume.label, NtfsFiles(volume.ntfs), identity_of(table, volume))
-        for volume in volumes
-        if volume.ntfs is not None and volume.index != chosen.index
+        Beside(f"volume {index}", volumes[index].label, files, identity_of(table, volumes[index]))
+        for index, files in picked.files.items()
+        if index != chosen.index
     ]
     identity = identity_of(table, volumes[chosen.index])
     partitions = [identity_of(table, volume) for volume in volumes if volume.partition is not None]

@@ -23,12 +23,14 @@ class Picked(NamedTuple):
         found: every folder that may be a Windows, in the order of the volumes.
         chosen: the one to look at; None when there is none.
         boot: the volumes that a firmware starts from.
+        files: the files of each volume that can be read (NTFS, FAT), by its index.
 
     """
 
     found: list[Candidate]
     chosen: Candidate | None
     boot: list[BootVolume]
+    files: dict[int, NtfsFiles | FatFiles]
 
 
 def pick_windows(table: PartitionTable | None, volumes: list[Volume], diagnostics: Diagnostics) -> Picked:
@@ -41,15 +43,19 @@ def pick_windows(table: PartitionTable | None, volumes: list[Volume], diagnostic
 
     """
     found: list[Candidate] = []
+    files: dict[int, NtfsFiles | FatFiles] = {}
     for volume in volumes:
-        if volume.ntfs is not None:
+        opened = _files_of(volume, diagnostics)
+        if opened is not None:
+            files[volume.index] = opened
+        if isinstance(opened, NtfsFiles):
             try:
-                found += candidates(NtfsFiles(volume.ntfs), str(volume), volume.index)
+                found += candidates(opened, str(volume), volume.index)
             except StopcodeError as error:
                 volume.problem = error.message
                 diagnostics.error("volume.unreadable", f"A folder of the volume at {volume.offset:#x}: {error.message}")
     boot = [
-        BootVolume(f"volume {volume.index}", volume.boots, _files_of(volume), volume.problem or _unread(volume))
+        BootVolume(f"volume {volume.index}", volume.boots, files.get(volume.index), volume.problem or _unread(volume))
         for volume in volumes
         if volume.boots is not None
     ]
@@ -58,15 +64,18 @@ def pick_windows(table: PartitionTable | None, volumes: list[Volume], diagnostic
         (each for each in found if starts == (identity_of(table, volumes[each.index]), each.root.lower())), None
     )
     chosen = best(found, diagnostics, default)
-    return Picked(found, chosen, boot)
+    return Picked(found, chosen, boot, files)
 
 
-def _files_of(volume: Volume) -> NtfsFiles | FatFiles | None:
+def _files_of(volume: Volume, diagnostics: Diagnostics) -> NtfsFiles | FatFiles | None:
     if volume.ntfs is None and volume.kind.startswith("FAT"):
         try:
             return FatFiles(volume.source)
         except StopcodeError as error:
             volume.problem = error.message
+            diagnostics.error(
+                "volume.unreadable", f"The FAT volume at {volume.offset:#x} cannot be read: {error.message}"
+            )
     return NtfsFiles(volume.ntfs) if volume.ntfs is not None else None
 
 

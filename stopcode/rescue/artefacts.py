@@ -41,6 +41,7 @@ SUPPORT: tuple[str, ...] = (
     r"%SystemRoot%\System32\LogFiles\Srt\SrtTrail.txt",
     r"?:\DumpStack.log*",
     r"?:\Boot\BCD*",
+    r"?:\EFI\Microsoft\Boot\BCD*",
 )  # fmt: skip
 
 
