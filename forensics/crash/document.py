@@ -193,6 +193,8 @@ def context_dict(
         found["flags"] = hex64(context.flags)
     if context.fault_address is not None:
         found["fault_address"] = hex64(context.fault_address)
+    if context.syndrome is not None and context.syndrome.value:
+        found["esr"] = {"value": hex64(context.syndrome.value), "means": context.syndrome.words}
     if evidence.cr2 is not None:
         found["cr2"] = hex64(evidence.cr2)
     data = evidence.code_bytes(context.ip, 16)

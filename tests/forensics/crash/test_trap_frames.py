@@ -41,6 +41,8 @@ def test_the_trap_frame_with_the_named_instruction_is_found_on_an_arm64_stack() 
     assert (context["ip"], context["sp"]) == (f"{PLACE:#x}", f"{FRAME + 0x160:#x}")
     assert (context["registers"]["x2"], context["registers"]["x18"]) == (f"{WILD:#x}", "0x18")
     assert "x19" not in context["registers"]
+    assert context["fault_address"] == f"{WILD + 0x10:#x}"
+    assert context["esr"] == {"value": "0x96000047", "means": "data abort, translation fault at level 3, a write"}
     assert any(check.startswith("Pc of the trap frame is the instruction") for check in context["checks"])
     assert (
         "Esr of the trap frame (0x96000047) tells why: data abort, translation fault at level 3, a write"
