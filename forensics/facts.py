@@ -292,6 +292,7 @@ class CrashSettings(TypedDict, total=False):
     enabled: Literal["none", "complete", "active", "kernel", "small", "automatic", "other"]
     dump_file: str
     minidump_dir: str
+    live_reports_dir: str
     dedicated_dump_file: str
     overwrite: bool
     auto_reboot: bool

@@ -1,7 +1,8 @@
 r"""What Windows was told to do when it crashes: `Control\CrashControl` and the page files.
 
 Source: MicrosoftDocs/SupportArticles-docs (memory dump file options) and MicrosoftDocs/windows-driver-docs
-(automatic memory dump: LastCrashTime is set when a dump did not fit); values seen in real hives of Windows 7 to 10.
+(automatic memory dump: LastCrashTime is set when a dump did not fit), MicrosoftDocs/win32 (WER settings: where live
+reports go, an NT path); values seen in real hives of Windows 7 to 10.
 That an active dump is a complete one with FilterPages = 1 is from memory of practice, not documented.
 """
 
@@ -35,6 +36,7 @@ def collect(machine: Machine, facts: Facts) -> None:
         ("enabled", crash_control, "CrashDumpEnabled"),
         ("dump_file", crash_control, "DumpFile"),
         ("minidump_dir", crash_control, "MinidumpDir"),
+        ("live_reports_dir", f"{crash_control}\\LiveKernelReports", "LiveKernelReportsPath"),
         ("dedicated_dump_file", crash_control, "DedicatedDumpFile"),
         ("overwrite", crash_control, "Overwrite"),
         ("auto_reboot", crash_control, "AutoReboot"),
@@ -61,7 +63,7 @@ def _convert(machine: Machine, field: str, found: Found) -> str | bool | list[st
         return found.strings()
     if field == "page_file_was_too_small":
         return filetime_to_iso(found.filetime())
-    if field in ("dump_file", "minidump_dir", "dedicated_dump_file"):
+    if field in ("dump_file", "minidump_dir", "live_reports_dir", "dedicated_dump_file"):
         return found.text()
     number = found.number()
     if field != "enabled":

@@ -1,7 +1,8 @@
 r"""Where dumps lie: every place on the disk that may hold one, found without reading more than a first block of it.
 
 * `MEMORY.DMP` and `Minidump` in the Windows folder, and where CrashControl puts them instead;
-* `LiveKernelReports` with its folders: live reports, which Windows wrote without stopping;
+* `LiveKernelReports` with its folders, and where CrashControl puts them instead: live reports, which Windows wrote
+  without stopping;
 * the queues of error reporting (`ProgramData\Microsoft\Windows\WER`), where copies of both wait;
 * **carriers**, which begin with a dump and go on after it: the page files (a crashed machine writes its dump over the
   beginning of one), `DUMPxxxx.tmp` (the session manager renames such a page file at the next boot, until the dump is
@@ -151,8 +152,10 @@ class _Search:
         self._dedicated(settings.get("dedicated_dump_file"))
         self._folder("", self._own, f"{root}\\Minidump", "minidump")
         self._folder_named(settings.get("minidump_dir"))
-        for pattern in ("*.dmp", r"*\*.dmp", r"*\*\*.dmp"):
-            self._glob("", self._own, f"{root}\\LiveKernelReports", pattern, "live-kernel")
+        self._live_reports("", self._own, f"{root}\\LiveKernelReports")
+        elsewhere = self._located(settings.get("live_reports_dir"))
+        if elsewhere is not None:
+            self._live_reports(*elsewhere)
         wer = self._machine.windows.resolve(r"%ProgramData%\Microsoft\Windows\WER") or _WER
         for queue in ("ReportQueue", "ReportArchive"):
             self._glob("", self._own, f"{wer}\\{queue}", r"*\*.dmp", "wer")
@@ -261,6 +264,10 @@ class _Search:
         self._damaged(volume, path, damage)
         for stat in listed:
             self._take(volume, files, stat, where)
+
+    def _live_reports(self, volume: str, files: FileTree, folder: str) -> None:
+        for pattern in ("*.dmp", r"*\*.dmp", r"*\*\*.dmp"):
+            self._glob(volume, files, folder, pattern, "live-kernel")
 
     def _damaged(self, volume: str, path: str, damage: list[StopcodeError]) -> None:
         for broken in damage:

@@ -20,6 +20,7 @@ def test_settings_of_crash_control_and_page_files_are_told_with_their_sources() 
                 "Overwrite": 1,
                 "AutoReboot": 0,
             },
+            rf"{CONTROL}\LiveKernelReports": {"LiveKernelReportsPath": r"\??\D:\livedumps"},
             MEMORY: {"PagingFiles": [r"?:\pagefile.sys", ""]},
         }
     )
@@ -29,6 +30,7 @@ def test_settings_of_crash_control_and_page_files_are_told_with_their_sources() 
         "enabled": "automatic",
         "dump_file": r"%SystemRoot%\MEMORY.DMP",
         "minidump_dir": r"%SystemRoot%\Minidump",
+        "live_reports_dir": r"\??\D:\livedumps",
         "dedicated_dump_file": r"D:\dd.sys",
         "overwrite": True,
         "auto_reboot": False,

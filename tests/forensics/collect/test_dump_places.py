@@ -222,6 +222,20 @@ def test_a_dump_on_another_volume_of_the_image_is_named_with_its_drive() -> None
     assert only(facts)["item"] == r"D:\pagefile.sys"
 
 
+@pytest.mark.parametrize("drive", ["C", "D"])
+def test_live_reports_are_found_where_the_registry_puts_them(drive: str) -> None:
+    live = {rf"\livedumps\{name}.dmp": dump(TIME) for name in ("full", r"WATCHDOG\WATCHDOG-20170903-1920")}
+    other = FakeVolume("D:", FakeFiles(live, {}))
+    facts, _ = scan(
+        system={rf"{CONTROL}\LiveKernelReports": {"LiveKernelReportsPath": rf"\??\{drive}:\livedumps"}},
+        files=live if drive == "C" else {},
+        others=[other] if drive == "D" else [],
+    )
+    assert {(crash["item"].removeprefix("D:"), crash["live"]) for crash in facts["crashes"]} == {
+        (path, True) for path in live
+    }
+
+
 def test_a_page_file_on_a_volume_without_a_letter_is_found_and_named_by_its_place() -> None:
     facts, _ = scan(others=[FakeVolume("volume 2", FakeFiles({PAGEFILE: carried()}, {}))])
     assert only(facts)["item"] == r"volume 2:\pagefile.sys"
