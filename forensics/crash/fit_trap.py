@@ -70,7 +70,8 @@ def syndrome_words(fault: CrashContext, reported: ReportedAccess | None) -> Trap
     if syndrome.kind is None or reported.kind is None:
         return words
     if syndrome.kind == reported.kind:
-        words.agrees.append(f"{says}, which is what was reported")
+        where = " at the same address" if syndrome.has_address else ""
+        words.agrees.append(f"Esr of the trap frame reports the same kind of access ({reported.kind}){where}")
     else:
         words.doubts.append(f"{says}, and the bug check reports another kind of access ({reported.kind})")
     return words
