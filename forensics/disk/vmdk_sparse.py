@@ -18,7 +18,7 @@ from parsers.bytesource import ByteSource, ImageFile
 from parsers.disk.extents import Extent, State, split_at
 from parsers.disk.reading import read_padded
 from parsers.disk.table import numbers
-from parsers.errors import FormatError, ReadError, StopcodeError, TruncatedError
+from parsers.errors import FormatError, ReadError, StopcodeError, TruncatedError, UnsupportedError
 
 __all__ = ["MAX_DESCRIPTOR", "SECTOR", "Part", "embedded", "open_sparse", "sparse_header", "truncated"]
 
@@ -29,6 +29,7 @@ _EMBEDDED_LBA = 0x20000
 #: Grain tables that are all read at open to see whether the file holds what they name: 16 GiB of disk, 1 MiB of file.
 _CHECKED_TABLES = 512
 _MAX_GRAIN = 0x10000
+_VOLATILE = 0xCAFECAFE
 
 
 class Part(NamedTuple):
@@ -122,11 +123,13 @@ def open_sparse(source: ImageFile, path: Path, sector: int, opening: Opening, pa
     Raises:
         FormatError: bytes that contradict the format.
         TruncatedError: the copy of a stream's header, at its end, is missing.
+        UnsupportedError: an SE sparse extent whose journal was not replayed.
 
     """
     from dissect.hypervisor.disk.vmdk import SparseDisk
 
     header = sparse_header(source)
+    _require_clean(source, header)
     file = SourceFile(source)
     with as_ours("VMDK"):
         above = _ParentSectors(parent.source) if parent is not None else None
@@ -148,6 +151,24 @@ def open_sparse(source: ImageFile, path: Path, sector: int, opening: Opening, pa
 
     extents = partial(_extents, disk, source, packed, "zero" if parent is None else "parent")
     return Part(ForeignSource(read, disk.size, format="VMDK"), extents, header.grain_size * SECTOR)
+
+
+def _require_clean(source: ByteSource, header: Any) -> None:
+    """Refuse an SE sparse extent that a host left in the middle of a change: dissect takes its tables as they stand.
+
+    Source: `qemu/qemu: block/vmdk.c` (the volatile header), which refuses it too.
+    """
+    place = getattr(header, "volatile_header_offset", None)
+    if place is None:
+        return
+    volatile = source.read_at(place * SECTOR, 32)
+    if int.from_bytes(volatile[:8], "little") != _VOLATILE:
+        raise FormatError("VMDK", "no second header of an SE sparse disk", offset=place * SECTOR)
+    if any(volatile[24:32]):
+        raise UnsupportedError(
+            "VMDK: an SE sparse disk with a journal that was not replayed",
+            hint="let its host open and close it, or copy it there by vmkfstools -i",
+        )
 
 
 def _read_compressed(source: ByteSource, header: Any, sector: int) -> bytes:
