@@ -32,6 +32,9 @@ _DRIVER64 = struct.Struct("<I20xQI20xQQI52xI4xI4x")
 _DRIVER32 = struct.Struct("<I24xIII28xII")
 _UNLOADED64 = struct.Struct("<H14x24sQQ")
 _UNLOADED32 = struct.Struct("<H6x24sII")
+#: A row with the long form of KLDR_DATA_TABLE_ENTRY, which current type information has (`can1357/selene`), and where
+#: TimeDateStamp stands there. No dump with such rows was seen.
+_LONG_ROW, _LONG_STAMP, _LONGEST_ROW = 0xA8, 0xA4, 0x200
 _VALID = b"TRGD"
 
 
@@ -220,18 +223,22 @@ class TriageDump:
     def modules(self) -> list[LoadedModule]:
         """Return the driver list, in the file's order; the kernel is first."""
         header, layout = self.header, _DRIVER64 if self._wide else _DRIVER32
-        there = max(0, self._source.size - header.driver_list_offset) // layout.size
+        stride = self._driver_row(layout.size)
+        there = max(0, self._source.size - header.driver_list_offset) // stride
         count = min(header.driver_count, there, MAX_DRIVER_LIST) if header.driver_list_offset else 0
         if count < header.driver_count:
             self._diagnostics.warning(
                 "dump.drivers-cut", f"the dump claims {header.driver_count} drivers; {count} can be there"
             )
-        data = self._source.read_at(header.driver_list_offset, count * layout.size)
+        data = self._source.read_at(header.driver_list_offset, count * stride)
         modules: list[LoadedModule] = []
         nameless = 0
-        for row in layout.iter_unpack(data[: len(data) - len(data) % layout.size]):
+        for at in range(0, len(data) - stride + 1, stride):
+            row = layout.unpack_from(data, at)
             if self._wide:
                 name_at, table, table_size, base, entry, size, checksum, stamp = row
+                if stride >= _LONG_ROW:
+                    stamp = int.from_bytes(data[at + _LONG_STAMP : at + _LONG_STAMP + 4], "little")
             else:
                 name_at, base, entry, size, checksum, stamp = row
                 table = table_size = 0
@@ -246,6 +253,19 @@ class TriageDump:
         if nameless:
             self._diagnostics.warning("dump.driver-names", f"{nameless} drivers of the dump have no readable name")
         return modules
+
+    def _driver_row(self, size: int) -> int:
+        """Return the bytes of a row: those of every dump seen, unless the pool behind tells that they are more."""
+        header = self.header
+        span = header.string_pool_offset - header.driver_list_offset
+        if not self._wide or not header.driver_count or span % header.driver_count:
+            return size
+        told = span // header.driver_count
+        second = int.from_bytes(self._source.read_at(header.driver_list_offset + told, 4), "little")
+        if not size < told <= _LONGEST_ROW or not 0 <= second - header.string_pool_offset < header.string_pool_size:
+            return size
+        self._diagnostics.info("dump.driver-rows", f"the rows of the driver list have {told:#x} bytes, not {size:#x}")
+        return told
 
     def unloaded(self) -> list[UnloadedDriver]:
         """Return the unloaded drivers, newest first; names are cut at 12 characters."""

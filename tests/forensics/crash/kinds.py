@@ -176,10 +176,11 @@ def _pages(made: Made) -> dict[int, bytearray]:
     for number in range(0x1001, 0x1001 + 2 * 50, 2):
         machine.page(number)[:4] = number.to_bytes(4, "little")
     machine.page(1)[:8] = b"low page"
+    machine.page(0x1067)  # kdmp-parser reads whole bytes of the bitmap only
     return machine.pages
 
 
-def write(made: Made, name: str, *, attributes: int | None = None) -> bytes:
+def write(made: Made, name: str, *, attributes: int | None = None, row: int = 0) -> bytes:
     """Write a dump of one of `TYPES`."""
     kind, at, machine, dump_type = made.machine.kind, made.layout, made.machine, TYPES[name]
     pages = _pages(made) if dump_type not in (1, 4) else machine.pages
@@ -207,7 +208,7 @@ def write(made: Made, name: str, *, attributes: int | None = None) -> bytes:
             header, machine, stack=(made.stack_pointer, STACK_BYTES), kdbg=(at.kdbg, at.kdbg_size),
             copies=((at.prcb, PRCB_SIZE), (at.process, at.process_size), (at.thread, THREAD_SIZE)),
             unloaded=[("old.sys", at.driver + 0x200000, at.driver + 0x209000)],
-            blocks=[(at.nt + 0x8000, 2 * machine.pointer)], by_kernel=name == "4k", tail=tail,
+            blocks=[(at.nt + 0x8000, 2 * machine.pointer)], by_kernel=name == "4k", tail=tail, row=row,
         )  # fmt: skip
     if dump_type == 1:
         data = full_dump(header, pages)

@@ -9,6 +9,7 @@ import struct
 import zipfile
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 
 from forensics.crash.analyse import analyse
 from forensics.facts import CrashDict
-from parsers.bytesource import BytesSource
+from parsers.bytesource import BytesSource, FileSource
 from parsers.diagnostics import Diagnostics
+from parsers.dump.open import open_dump
 from parsers.errors import StopcodeError
 from parsers.limits import MAX_MEMORY_RUNS
 from tests.forensics.crash.kinds import ARCHITECTURES, TYPES, make, write
@@ -120,8 +122,6 @@ def test_a_packed_one_says_what_the_bare_one_says(kind: str, packer: str) -> Non
 
 @pytest.mark.parametrize("name", ["2", "5", "6", "8", "9", "10"])
 def test_every_page_comes_out_with_holes_and_more_runs_than_a_header_holds(name: str) -> None:
-    from parsers.dump.open import open_dump
-
     made = make("x64")
     dump = open_dump(BytesSource(write(made, name)))
     assert dump.physical is not None
@@ -166,3 +166,30 @@ def test_any_change_to_any_dump_gives_a_result_or_an_error_of_ours(
 @cache
 def dump_of(kind: str, name: str) -> bytes:
     return write(make(kind), name)
+
+
+@pytest.mark.parametrize("kind", ["x64", "arm64"])
+@pytest.mark.parametrize("row", [0xA8, 0xB0])
+def test_longer_rows_of_a_small_dumps_driver_list_are_found_out(kind: str, row: int) -> None:
+    made = make(kind)
+    for number, module in enumerate(made.machine.modules):
+        module.timestamp = 0x5DB70000 + number
+    crash, diagnostics = crash_of(write(made, "4", row=row))
+    assert [(module["name"], module["base"], module["timestamp"]) for module in crash["modules"]] == [
+        (module.name, hex(module.base), hex(module.timestamp)) for module in made.machine.modules
+    ]
+    assert "dump.driver-rows" in {item.code for item in diagnostics.items}
+
+
+@pytest.mark.parametrize("name", ["1", "5", "6", "8", "9", "10"])
+def test_kdmp_parser_finds_the_same_pages_and_translates_alike(tmp_path: Path, name: str) -> None:
+    kdmp_parser = pytest.importorskip("kdmp_parser")
+    made = make("x64")
+    path = tmp_path / "MEMORY.DMP"
+    path.write_bytes(write(made, name))
+    dump, judge = open_dump(FileSource(path)), kdmp_parser.KernelDumpParser(path)
+    assert dump.physical is not None
+    for number, page in made.machine.pages.items():
+        assert dump.physical.page(number) == bytes(judge.read_physical_page(number << 12)) == bytes(page)
+    for va in (made.layout.nt + 0x8000, made.layout.prcb, made.layout.thread, made.stack_pointer):
+        assert dump.memory.read(va, 16) == bytes(judge.read_virtual_page(va & ~0xFFF))[va & 0xFFF : (va & 0xFFF) + 16]

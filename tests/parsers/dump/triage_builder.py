@@ -26,15 +26,15 @@ class _Body:
         return at
 
 
-def _driver(module: Module, place: int, wide: bool, whole: bool) -> bytes:
-    """One row: the short form of KLDR_DATA_TABLE_ENTRY behind the place of the name."""
-    row = bytearray(0x90 if wide else 0x4C)
+def _driver(module: Module, place: int, wide: bool, whole: bool, size: int) -> bytes:
+    """One row: the short form of KLDR_DATA_TABLE_ENTRY behind the place of the name, or the long one (0xA8)."""
+    row = bytearray(size)
     struct.pack_into("<I", row, 0, place)
     if wide:
         struct.pack_into("<Q", row, 0x38, module.base)
         struct.pack_into("<I", row, 0x48, module.size)
         struct.pack_into("<I", row, 0x80, module.checksum)
-        struct.pack_into("<I", row, 0x88, module.timestamp)
+        struct.pack_into("<I", row, 0xA4 if size >= 0xA8 else 0x88, module.timestamp)
         if whole:
             struct.pack_into("<QI", row, 0x18, module.base + 0x3000, 0x123)
             struct.pack_into("<Q", row, 0x40, module.base + 0x1000)
@@ -76,6 +76,7 @@ def triage_dump(
     blocks: list[tuple[int, int]],
     by_kernel: bool,
     tail: bytes = b"",
+    row: int = 0,
 ) -> bytes:
     """Type 4: every stretch is (address, bytes); `copies` are KPRCB, EPROCESS and ETHREAD, `tail` secondary data."""
     wide = machine.pointer == 8
@@ -90,7 +91,8 @@ def triage_dump(
     rows_at = early or body.add(rows)
     names = [module.name if by_kernel else module.path or module.name for module in machine.modules]
     list_at = body.start + len(body.data)
-    size = (0x90 if wide else 0x4C) * len(names)
+    row = row or (0x90 if wide else 0x4C)
+    size = row * len(names)
     pool_at = list_at + (size + 7) // 8 * 8
     pool, places = b"", []
     for name in names:
@@ -98,7 +100,9 @@ def triage_dump(
         text = struct.pack("<I", len(name)) + name.encode("utf-16-le") + b"\0\0"
         # Behind the terminator lies what was there before.
         pool += text.ljust((len(text) + 7) // 8 * 8, b"\x1c")
-    drivers = (_driver(module, place, wide, by_kernel) for module, place in zip(machine.modules, places, strict=True))
+    drivers = (
+        _driver(module, place, wide, by_kernel, row) for module, place in zip(machine.modules, places, strict=True)
+    )
     assert body.add(b"".join(drivers)) == list_at
     assert body.add(pool) == pool_at
     table = b"".join(
