@@ -352,8 +352,8 @@ MAX_KEYS = 10_000
 MAX_LDM_DATABASE = 8 << 20
 #: Shadow copies of one volume; Windows keeps at most 512.
 MAX_SHADOW_COPIES = 512
-#: Blocks of one table of a shadow copy; each tells of 508 blocks of 16 KiB that changed: 16 GiB.
-MAX_SHADOW_BLOCKS = 1 << 11
+#: Blocks of the tables of a shadow copy and of all newer ones; each tells of 508 blocks of 16 KiB: 32 GiB together.
+MAX_SHADOW_BLOCKS = 1 << 12
 #: Parts of one dynamic volume that are put together; Disk Management makes one for each time that it is extended.
 MAX_LDM_PARTS = 1024
 

@@ -19,6 +19,7 @@ from typing import Final
 
 from parsers.bytesource import ByteSource
 from parsers.errors import FormatError, ReadError
+from parsers.limits import MAX_SHADOW_BLOCKS
 from parsers.vss import BLOCK, ShadowCopy, read_blocks
 
 __all__ = ["ShadowVolume"]
@@ -38,20 +39,19 @@ class _Overlay:
 
 
 @dataclass(slots=True)
-class _Block:
-    """One block of a store; without a base only its overlay says something."""
-
-    offset: int
-    forwarded: bool = False
-    has_base: bool = True
-    overlay: _Overlay | None = None
-
-
-@dataclass(slots=True)
 class _Store:
-    """The tables of one copy: blocks by their number, and where forwarders lead, by the number there."""
+    """The tables of one copy, by the blocks' numbers.
 
-    blocks: dict[int, _Block] = field(default_factory=dict)
+    Attributes:
+        bases: where a block is; where it is forwarded, one less than the negative of the place it is forwarded to.
+        overlays: what lies over a block, or over what newer copies have of it.
+        reverse: the number of the block that a forwarder leads away from, by where it leads to.
+        bitmap, previous: which blocks held nothing; of the newest copy alone.
+
+    """
+
+    bases: dict[int, int] = field(default_factory=dict)
+    overlays: dict[int, _Overlay] = field(default_factory=dict)
     reverse: dict[int, int] = field(default_factory=dict)
     bitmap: bytes = b""
     previous: bytes | None = None
@@ -62,11 +62,7 @@ class _Store:
             return
         number = original // BLOCK
         if flags & _OVERLAY:
-            kept = self.blocks.setdefault(number, _Block(0, has_base=False))
-            if kept.overlay is None:
-                kept.overlay = _Overlay(offset, mask)
-            else:
-                kept.overlay.mask |= mask
+            self.overlays.setdefault(number, _Overlay(offset, 0)).mask |= mask
             return
         forwarded = bool(flags & _FORWARDER)
         if number in self.reverse:
@@ -74,8 +70,7 @@ class _Store:
             number = self.reverse.pop(number)
             if forwarded and number == relative // BLOCK:
                 return
-        kept_overlay = self.blocks[number].overlay if number in self.blocks else None
-        self.blocks[number] = _Block(relative if forwarded else offset, forwarded, overlay=kept_overlay)
+        self.bases[number] = -1 - relative if forwarded else offset
         if forwarded:
             self.reverse[relative // BLOCK] = number
 
@@ -107,7 +102,17 @@ class ShadowVolume:
     def __init__(self, volume: ByteSource, copies: Sequence[ShadowCopy], index: int) -> None:
         self._volume = volume
         self._size = min(copies[index].volume_size, volume.size)
-        self._stores = [_store(volume, copy) for copy in copies[index:]]
+        self._stores: list[_Store] = []
+        left = MAX_SHADOW_BLOCKS
+        for copy in copies[index:]:
+            store, left = _store(volume, copy, left)
+            self._stores.append(store)
+        if len(self._stores) == 1:
+            # The bitmaps count for the newest copy alone.
+            newest, store = copies[index], self._stores[0]
+            store.bitmap = b"".join(read_blocks(volume, newest.bitmap, _BITMAP))
+            if newest.previous_bitmap:
+                store.previous = b"".join(read_blocks(volume, newest.previous_bitmap, _BITMAP))
 
     @property
     def size(self) -> int:
@@ -141,14 +146,14 @@ class ShadowVolume:
             stop = min(end, (number + 1) * BLOCK)
             within = offset - number * BLOCK
             base = self._base(number)
-            own = self._stores[0].blocks.get(number)
-            if own is None or own.overlay is None:
+            overlay = self._stores[0].overlays.get(number)
+            if overlay is None:
                 yield base + within if base >= 0 else -1, stop - offset
                 offset = stop
                 continue
             sector_end = min(stop, (offset // _SECTOR + 1) * _SECTOR)
-            if own.overlay.mask >> within // _SECTOR & 1:
-                yield own.overlay.offset + within, sector_end - offset
+            if overlay.mask >> within // _SECTOR & 1:
+                yield overlay.offset + within, sector_end - offset
             else:
                 yield base + within if base >= 0 else -1, sector_end - offset
             offset = sector_end
@@ -157,29 +162,29 @@ class ShadowVolume:
         """Return where on the volume a block is, its overlay aside; -1 for one that held nothing."""
         last = len(self._stores) - 1
         for position, store in enumerate(self._stores):
-            block = store.blocks.get(number)
-            if block is not None and block.has_base:
-                if not block.forwarded or position == last:
-                    return block.offset
-                number = block.offset // BLOCK
+            place = store.bases.get(number)
+            if place is not None:
+                if place >= 0:
+                    return place
+                if position == last:
+                    return -1 - place
+                number = (-1 - place) // BLOCK
             elif position == last == 0 and store.is_unused(number):
-                # The bitmap counts for the newest copy alone.
                 return -1
         return number * BLOCK
 
 
-def _store(volume: ByteSource, copy: ShadowCopy) -> _Store:
+def _store(volume: ByteSource, copy: ShadowCopy, left: int) -> tuple[_Store, int]:
+    """Return the tables of one copy, and how many blocks of tables may still be read."""
     if copy.problem:
         raise FormatError("VSS", f"the shadow copy {copy.id or copy.store} is damaged: {copy.problem}")
     made = _Store()
-    for data in read_blocks(volume, copy.blocks, _INDEX):
+    for data in read_blocks(volume, copy.blocks, _INDEX, left):
+        left -= 1
         for descriptor in _DESCRIPTOR.iter_unpack(data[: len(data) // _DESCRIPTOR.size * _DESCRIPTOR.size]):
             if any(descriptor):
                 made.add(*descriptor)
-    made.bitmap = b"".join(read_blocks(volume, copy.bitmap, _BITMAP))
-    if copy.previous_bitmap:
-        made.previous = b"".join(read_blocks(volume, copy.previous_bitmap, _BITMAP))
-    return made
+    return made, left
 
 
 def _merged(places: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:

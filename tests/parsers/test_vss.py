@@ -219,10 +219,14 @@ def test_a_block_that_the_volume_has_not_is_an_error() -> None:
         block_of(shadow, 100)
 
 
-def test_a_chain_has_no_more_blocks_than_the_limit() -> None:
+def test_the_tables_of_all_copies_together_have_no_more_blocks_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FormatError, match="too long"):
         list(read_blocks(BytesSource(TWO), 10 * BLOCK, 2, 1))
-    assert MAX_SHADOW_BLOCKS * 508 * BLOCK > 16e9
+    monkeypatch.setattr("parsers.vss_volume.MAX_SHADOW_BLOCKS", 3)
+    assert block_of(content(TWO, 1), 101) == numbered(101, 1)
+    with pytest.raises(FormatError, match="too long"):
+        content(TWO, 0)
+    assert MAX_SHADOW_BLOCKS * 508 * BLOCK > 32e9
 
 
 def test_a_volume_has_no_more_copies_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

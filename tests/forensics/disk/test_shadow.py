@@ -19,10 +19,8 @@ COPY, SET = str(UUID(bytes_le=guid(100))), str(UUID(bytes_le=guid(200)))
 made = pytest.mark.peer("mkntfs", "wimlib-imagex", "ntfscp")
 
 
-@pytest.fixture(scope="module")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A disk whose Windows was updated from build 17763 to 18362 since its shadow copy was made."""
-    folder = tmp_path_factory.mktemp("shadow")
+def updated_disk(folder: Path) -> Path:
+    """Make a disk whose Windows was updated from build 17763 to 18362 since its shadow copy was made."""
     files = {"Windows/System32/config/SOFTWARE": software("17763"), "Windows/System32/ntoskrnl.exe": b"MZ"}
     before = ntfs_volume(folder / "before.img", files, mib=12)
     after = Path(shutil.copyfile(before, folder / "after.img"))
@@ -31,6 +29,11 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     volume = folder / "volume.img"
     volume.write_bytes(kept(before.read_bytes(), after.read_bytes()))
     return mbr_disk(folder / "disk.img", [volume])
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return updated_disk(tmp_path_factory.mktemp("shadow"))
 
 
 def build_of(disk: Path, shadow_copy: str = "") -> tuple[str, Diagnostics]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.forensics.disk.ntfs_disks import mbr_disk, ntfs_volume, run, software
+from tests.forensics.disk.test_shadow import COPY, updated_disk
 from tests.parsers.disk.ldm_disks import dynamic_disk
 from tests.stopcode.cli.disk_documents import checked
 from tests.stopcode.cli.run import Stopcode
@@ -64,3 +66,22 @@ def test_a_dynamic_volume_is_listed_with_the_disks_that_it_lies_on(call: Stopcod
     refused = call("scan", disk)
     assert refused.code == 3
     assert "Stripe1 is striped" in refused.err
+
+
+@pytest.mark.peer("mkntfs", "wimlib-imagex", "ntfscp")
+def test_a_machine_is_scanned_and_rescued_as_its_shadow_copy_has_it(call: Stopcode, tmp_path: Path) -> None:
+    disk = updated_disk(tmp_path)
+    now = json.loads(call("scan", disk, "-o", "json").out)
+    then = json.loads(call("scan", disk, "--shadow-copy", COPY, "-o", "json").out)
+    assert (now["facts"]["system"]["build"], then["facts"]["system"]["build"]) == (18362, 17763)
+    assert "shadow_copy" not in now["source"]
+    assert then["source"]["shadow_copy"]["id"] == COPY
+    told = call("scan", disk, "--shadow-copy", COPY).out
+    assert f"read as of 2021-01-02 00:00:00 UTC, {COPY}" in " ".join(told.split())
+    out = tmp_path / "out"
+    out.mkdir()
+    words = ("--shadow-copy", COPY, "--files", r"Windows\System32\config\SOFTWARE", "--to", out)
+    assert call("rescue", disk, *words).code == 0
+    (made,) = out.glob("*.zip")
+    with zipfile.ZipFile(made) as archive:
+        assert archive.read("C/Windows/System32/config/SOFTWARE") == software("17763")
