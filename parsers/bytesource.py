@@ -7,6 +7,7 @@ past the end gives fewer bytes, never an error; a place that is there and cannot
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ __all__ = [
     "ImageFile",
     "StreamSource",
     "WindowSource",
+    "first_bytes",
     "pieces",
     "read_exact",
 ]
@@ -96,6 +98,23 @@ class BytesSource:
         if offset < 0 or length <= 0:
             return b""
         return self._data[offset : offset + length]
+
+
+#: What a container, an archive and a dump are known by.
+_FIRST = 512
+
+
+def first_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Return the first 512 bytes of a file or device, by one read; b"" of a folder, a pipe, and what is unreadable."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116  # pathlib would be no shorter
+        # A pipe would wait for its writer.
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            return b""
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # as above
+            return file.read(_FIRST)
+    except (OSError, ValueError):
+        return b""
 
 
 class FileSource:

@@ -21,7 +21,7 @@ from forensics.disk.find import Candidate, best, candidates
 from forensics.disk.folder import FolderFiles
 from forensics.disk.layouts import Collected, find_collected
 from forensics.disk.windows import Beside
-from parsers.bytesource import FileSource
+from parsers.bytesource import FileSource, first_bytes
 from parsers.diagnostics import Diagnostics
 from parsers.errors import InputNotFoundError, NoWindowsError, OpenError, StopcodeError
 from parsers.limits import MAX_COLLECTION_LIST
@@ -93,19 +93,11 @@ def open_folder(place: Path, diagnostics: Diagnostics) -> Collection:
         raise
 
 
-def archive_kind(place: Path) -> str:
-    """Return "zip" or "tar" by a file's first bytes, "" for anything else, and where it cannot be read."""
+def archive_kind(head: bytes) -> str:
+    """Return "zip" or "tar" by a file's first 512 bytes, "" for anything else."""
     from forensics.disk.tarred import MAGIC
     from forensics.disk.zipped import MAGICS
 
-    try:
-        # A pipe would wait for its writer.
-        if not place.is_file():
-            return ""
-        with place.open("rb") as file:
-            head = file.read(512)
-    except OSError:
-        return ""
     if head.startswith(MAGICS):
         return "zip"
     # A boot sector is no tar, whatever its code holds.
@@ -115,7 +107,7 @@ def archive_kind(place: Path) -> str:
 
 def holds_windows(place: Path) -> bool:
     """Tell whether an archive shows a Windows folder by its members' names; nothing is unpacked."""
-    kind = archive_kind(place)
+    kind = archive_kind(first_bytes(place))
     if not kind:
         return False
     try:

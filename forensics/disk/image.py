@@ -26,6 +26,7 @@ from forensics.disk.windows import Beside, WindowsVolume
 from forensics.facts import VolumeFact
 from forensics.remote.address import is_address, shown_address
 from forensics.remote.opening import answered
+from parsers.bytesource import first_bytes
 from parsers.diagnostics import Diagnostics
 from parsers.disk.partitions import PartitionTable
 from parsers.errors import (
@@ -59,8 +60,11 @@ class Image:
         size: bytes of the virtual disk; of a folder or an archive 0.
         volumes: the volumes, as they stand in the facts.
         windows: the volume with the Windows folder.
+        beginning: bytes that were read, by one read, to know what it is.
 
     """
+
+    beginning = 0
 
     def __init__(
         self,
@@ -83,12 +87,12 @@ class Image:
     @property
     def bytes_read(self) -> int:
         """Bytes read of the image's files so far."""
-        return self._opened.bytes_read
+        return self._opened.bytes_read + self.beginning
 
     @property
     def requests(self) -> int:
         """Reads of the image's files so far."""
-        return self._opened.requests
+        return self._opened.requests + bool(self.beginning)
 
     def describe(self) -> dict[str, Any]:
         """Return what the image is, for `report.source`."""
@@ -105,7 +109,13 @@ class Image:
         self.close()
 
 
-def open_image(path: str | Path | RemoteFile, diagnostics: Diagnostics, options: ImageOptions | None = None) -> Image:
+def open_image(
+    path: str | Path | RemoteFile,
+    diagnostics: Diagnostics,
+    options: ImageOptions | None = None,
+    *,
+    head: bytes | None = None,
+) -> Image:
     """Open a disk image, a folder or an archive, and find the Windows in it.
 
     Args:
@@ -113,6 +123,7 @@ def open_image(path: str | Path | RemoteFile, diagnostics: Diagnostics, options:
             file opened already, which is closed with the image.
         diagnostics: told what is doubtful.
         options: what the user gives beside the name.
+        head: the file's first bytes, where whoever calls has read them; they count as the image's.
 
     Raises:
         InputNotFoundError: there is no such file or folder.
@@ -129,14 +140,18 @@ def open_image(path: str | Path | RemoteFile, diagnostics: Diagnostics, options:
         shown = shown_address(path) if isinstance(path, str) else path.shown
         return _open_container(path, shown, diagnostics, options)
     place = Path(path)
-    kind = archive_kind(place)
+    head = first_bytes(place) if head is None else head
+    kind = archive_kind(head) if place.is_file() else ""
     if (kind or place.is_dir()) and options is not None and options.shadow_copy:
         raise UnsupportedError(f"{place} holds files, and only the volumes of a disk image have shadow copies")
     if place.is_dir():
         return _open_files(str(place), open_folder(place, diagnostics), diagnostics)
     if kind:
-        return _open_files(str(path), open_archive(place, kind, diagnostics), diagnostics)
-    return _open_container(place, str(path), diagnostics, options)
+        image = _open_files(str(path), open_archive(place, kind, diagnostics), diagnostics)
+    else:
+        image = _open_container(place, str(path), diagnostics, options)
+    image.beginning = len(head)
+    return image
 
 
 def _open_container(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from parsers.bytesource import first_bytes
 from parsers.limits import MAX_DUMP_FILES
 from stopcode.scan.lone import is_dump
 
@@ -50,7 +51,7 @@ def dump_files(paths: Sequence[str]) -> DumpFiles:
                 return DumpFiles(list(found.values()), user_mode, True)
             if _begins(file, _USER_MODE):
                 user_mode += 1
-            elif file.lower().endswith(_ENDING) or is_dump(file):
+            elif file.lower().endswith(_ENDING) or is_dump(file, first_bytes(file)):
                 found.setdefault(_identity(file), file)
     return DumpFiles(list(found.values()), user_mode, False)
 

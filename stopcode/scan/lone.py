@@ -96,13 +96,15 @@ def require_named(path: str) -> None:
         )
 
 
-def is_dump(path: str) -> bool:
-    """Tell whether a path is a file that begins as a kernel dump does, or an archive with one and without a Windows."""
+def is_dump(path: str, head: bytes) -> bool:
+    """Tell whether a file begins as a kernel dump does, or is an archive with one and without a Windows.
+
+    Args:
+        path: the file.
+        head: its first bytes, 16 at least.
+
+    """
     try:
-        if not _is_at_hand(path):
-            return False
-        with open(path, "rb") as file:  # noqa: PTH123  # a folder raises as well, and costs nothing
-            head = file.read(16)
         if head[:2] not in _ARCHIVES:
             return looks_like_dump(head)
         # Collected files may have dumps among them: then there is more to tell than a dump.

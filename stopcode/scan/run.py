@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from forensics.remote.address import is_address
+from parsers.bytesource import first_bytes
 from parsers.diagnostics import Diagnostic, Diagnostics
 from stopcode import __version__
 from stopcode.scan.clock import Clock
@@ -103,10 +104,12 @@ def scan(
     teller = _Teller(progress)
     teller.step("open")
     opened = _opened(path, diagnostics, options)
+    head = b""
     if opened is None:
         require_named(path)
+        head = first_bytes(path)
     try:
-        only_a_dump = is_dump(path) if opened is None else begins_dump(opened)
+        only_a_dump = is_dump(path, head) if opened is None else begins_dump(opened)
     except BaseException:
         if opened is not None:
             opened.close()
@@ -114,12 +117,12 @@ def scan(
     if only_a_dump:
         lone = read_lone(path if opened is None else opened, diagnostics, more)
         teller.judging(lone.facts)
-        return judged_report(lone.facts, lone.source, database or _built_in(), diagnostics,
-                             clock.stats(lone.bytes_read, lone.requests), lone=True)  # fmt: skip
+        stats = clock.stats(lone.bytes_read + len(head), lone.requests + bool(head))
+        return judged_report(lone.facts, lone.source, database or _built_in(), diagnostics, stats, lone=True)
     from forensics.collect import Machine, collect
     from forensics.disk import open_image
 
-    with open_image(path if opened is None else opened, diagnostics, options) as image:
+    with open_image(path if opened is None else opened, diagnostics, options, head=head) as image:
         rules = database or _built_in()
         machine = Machine(image.windows, rules.wants(), diagnostics, images=more.images, symbols=more.symbols)
         facts = collect(machine, teller.collecting)

@@ -17,6 +17,7 @@ from forensics.collect import Machine, collect
 from forensics.disk import archive as archives
 from forensics.disk import collection, layouts, open_image, zipped
 from forensics.facts import Facts, Wants
+from parsers.bytesource import first_bytes
 from parsers.diagnostics import Diagnostics
 from parsers.errors import FormatError, NotCollectedError, NoWindowsError, ReadError, StopcodeError, UnsupportedError
 from samples.hive import Key, write_hive
@@ -195,11 +196,11 @@ def test_a_zip_with_a_dump_among_collected_files_is_a_machine_and_one_with_a_dum
 ) -> None:
     dump = b"PAGEDU64" + bytes(100)
     both = written(tmp_path, dict(TREE) | {"Windows/MEMORY.DMP": dump}, "zip")
-    assert not is_dump(str(both))
+    assert not is_dump(str(both), first_bytes(both))
     alone = tmp_path / "alone.zip"
     with zipfile.ZipFile(alone, "w") as made:
         made.writestr("MEMORY.DMP", dump)
-    assert is_dump(str(alone))
+    assert is_dump(str(alone), first_bytes(alone))
 
 
 @pytest.mark.parametrize(
