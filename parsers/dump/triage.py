@@ -261,8 +261,10 @@ class TriageDump:
         if not self._wide or not header.driver_count or span % header.driver_count:
             return size
         told = span // header.driver_count
+        if not size < told <= _LONGEST_ROW:
+            return size
         second = int.from_bytes(self._source.read_at(header.driver_list_offset + told, 4), "little")
-        if not size < told <= _LONGEST_ROW or not 0 <= second - header.string_pool_offset < header.string_pool_size:
+        if not 0 <= second - header.string_pool_offset < header.string_pool_size:
             return size
         self._diagnostics.info("dump.driver-rows", f"the rows of the driver list have {told:#x} bytes, not {size:#x}")
         return told
