@@ -1,21 +1,36 @@
 """Records that no parameter names directly: a CONTEXT somewhere on the stack, a pair of pointers to record and CONTEXT.
 
 The exception dispatcher keeps a CONTEXT of the fault on the kernel stack, on a boundary of 16 bytes (the alignment that
-winnt.h declares for it). EXCEPTION_POINTERS is winnt.h's too: a pointer to the record, then one to the CONTEXT.
+winnt.h declares for it; 4 on x86). EXCEPTION_POINTERS is winnt.h's too: a pointer to the record, then one to the
+CONTEXT.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from forensics.crash.evidence import Evidence
-from parsers.dump.context import X64Context
+from parsers.dump.context import Arm64Context, X64Context, X86Context
 from parsers.limits import MAX_STACK_SCAN_BYTES
 
 __all__ = ["contexts_on_stack", "exception_pointers"]
 
-#: Offset of Rip in the CONTEXT of x64.
-_RIP = 0xF8
+
+class _Form(NamedTuple):
+    """A CONTEXT of one machine: offset of its instruction pointer, bytes, boundary, and whether bytes can be one."""
+
+    ip_at: int
+    size: int
+    step: int
+    is_plausible: Callable[[bytes], bool]
+
+
+_FORMS = {
+    "x64": _Form(0xF8, X64Context.SIZE, 16, lambda data: X64Context.parse(data).is_plausible()),
+    "arm64": _Form(0x108, Arm64Context.SIZE, 16, lambda data: Arm64Context.parse(data).is_plausible()),
+    "x86": _Form(0xB8, X86Context.SIZE, 4, lambda data: X86Context.parse(data).is_plausible()),
+}
 #: Bug checks whose parameter points to EXCEPTION_POINTERS ("exception information"), with its number.
 _POINTERS_AT = {0x154: 2}
 
@@ -31,7 +46,7 @@ def exception_pointers(evidence: Evidence) -> tuple[int, int] | None:
 
 
 def contexts_on_stack(evidence: Evidence, ip: int, above: int | None) -> Iterator[tuple[int, bytes]]:
-    """Give (address, bytes) of what may be a CONTEXT with this Rip on the stack of an x64 crash, the innermost first.
+    """Give (address, bytes) of what can be a CONTEXT with this instruction on the crash's stack, the innermost first.
 
     Args:
         evidence: the dump.
@@ -39,16 +54,20 @@ def contexts_on_stack(evidence: Evidence, ip: int, above: int | None) -> Iterato
         above: stack pointer of the bug check call: what lies below it on the same stack is dead.
 
     """
-    if evidence.stack is None or evidence.dump.machine != "x64":
+    form = _FORMS.get(evidence.dump.machine)
+    if evidence.stack is None or form is None:
         return
     low, high = evidence.stack
     if above is not None and low <= above < high:
         low = above
-    wanted = ip.to_bytes(8, "little")
+    size = evidence.dump.pointer_size
+    wanted = (ip & (1 << 8 * size) - 1).to_bytes(size, "little")
     for base, data in evidence.pieces(low, min(high, low + MAX_STACK_SCAN_BYTES)):
         at = data.find(wanted)
         while at >= 0:
-            start = at - _RIP
-            if start >= 0 and (base + start) % 16 == 0 and start + X64Context.SIZE <= len(data):
-                yield base + start, data[start : start + X64Context.SIZE]
+            start = at - form.ip_at
+            if start >= 0 and (base + start) % form.step == 0 and start + form.size <= len(data):
+                record = data[start : start + form.size]
+                if form.is_plausible(record):
+                    yield base + start, record
             at = data.find(wanted, at + 1)

@@ -179,6 +179,16 @@ class X86Context:
         """The stack pointer."""
         return self.registers["esp"]
 
+    def is_plausible(self) -> bool:
+        """Tell whether the flags, segment and stack pointer can be a kernel's CONTEXT."""
+        return (
+            self.context_flags & 0xFFFF0000 == 0x00010000
+            and self.context_flags & 0x7 != 0
+            and self.seg_cs & 0xFFFF == 0x8
+            and bool(self.e_flags & 2)
+            and self.esp % 4 == 0
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Arm64Context:
@@ -204,6 +214,15 @@ class Arm64Context:
         """
         raw = ARM64_CONTEXT.parse(require(data, cls.SIZE, format="CONTEXT ARM64", offset=0))
         return cls(raw.context_flags, raw.cpsr, tuple(raw.x), raw.fp, raw.lr, raw.sp, raw.pc)
+
+    def is_plausible(self) -> bool:
+        """Tell whether flags, processor state and stack pointer can be a kernel's CONTEXT (AArch64, EL1)."""
+        return (
+            self.context_flags & 0x07F00000 == 0x00400000
+            and self.context_flags & 0x7 != 0
+            and self.cpsr & 0x1F in (4, 5)
+            and self.sp % 16 == 0
+        )
 
 
 @dataclass(frozen=True, slots=True)

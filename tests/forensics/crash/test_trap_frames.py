@@ -11,7 +11,16 @@ from forensics.facts import CrashDict
 from parsers.bytesource import BytesSource
 from parsers.diagnostics import Diagnostics
 from tests.forensics.crash import x86
-from tests.forensics.crash.arm64 import NT, PLACE, RECORDS, RSP, crash_arm64, machine_arm64, trap_frame_arm64
+from tests.forensics.crash.arm64 import (
+    NT,
+    PLACE,
+    RECORDS,
+    RSP,
+    context_arm64,
+    crash_arm64,
+    machine_arm64,
+    trap_frame_arm64,
+)
 from tests.forensics.crash.machines import STACK_TOP
 from tests.parsers.dump.builder import (
     Machine,
@@ -118,6 +127,21 @@ def test_a_chain_of_frame_pointers_goes_through_a_trap_frame() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("flags", "cpsr", "found"), [(0x400007, 0x4, True), (0x100007, 0x4, False), (0x400007, 0, False)]
+)
+def test_the_dispatcher_s_context_serves_where_no_trap_frame_has_the_place(flags: int, cpsr: int, found: bool) -> None:
+    machine = machine_arm64()
+    record = bytearray(context_arm64(PLACE, FRAME + 0x400, x2=WILD, x19=0x1919))
+    struct.pack_into("<II", record, 0, flags, cpsr)
+    machine.put(FRAME - 0x200, bytes(record))
+    context = crash_arm64(machine, 0x1E, (0xFFFFFFFFC0000005, PLACE, 1, WILD + 0x10))["context"]
+    assert context["fault"] is found
+    if found:
+        assert context["where"] == f"CONTEXT found on the stack at {FRAME - 0x200:#x}"
+        assert context["registers"]["x19"] == "0x1919"
+
+
 def with_table(machine: Machine, codes: bytes) -> None:
     """Give the kernel a function at RVA 0x10000 with these unwind codes."""
     machine.put(RECORDS + 0x10, struct.pack("<QI", NT + 0x5000, 8))
@@ -169,13 +193,16 @@ def test_a_frame_that_leads_to_user_mode_ends_the_stack(code: bytes) -> None:
 NT32, DRIVER32, ESP = 0x82A1A000, 0x8D0F0000, 0x8D1F1C00
 
 
-def crash_x86(build: int, *, mark: int = 0xBADB0D00, selector: int = 8, flags: int = 0x10246) -> CrashDict:
+def crash_x86(
+    build: int, *, mark: int = 0xBADB0D00, selector: int = 8, flags: int = 0x10246, record: bytes = b""
+) -> CrashDict:
     trap = bytearray(0x74)
     struct.pack_into("<I", trap, 8, mark)
     struct.pack_into("<III", trap, 0x38 if build >= 9600 else 0x3C, 0xDD, 0xCC, 0xAA)
     struct.pack_into("<III", trap, 0x68, DRIVER32 + 0x1000, selector, flags)
     stack = bytearray(0x400)
     stack[0x124 : 0x124 + len(trap)] = trap
+    stack[0x54 : 0x54 + len(record)] = record
     block = bytearray(0x340)
     block[0x10:0x20] = struct.pack("<4sIQ", b"KDBG", 0x340, 0xFFFFFFFF00000000 | NT32)
     data = bytearray(
@@ -241,3 +268,20 @@ def test_a_chain_of_ebp_goes_through_a_trap_frame(mark: int, copy: int, told: bo
         ]
     else:
         assert f"{interrupted:#x}" not in [frame["ip"] for frame in stack]
+
+
+@pytest.mark.parametrize(
+    ("flags", "selector", "found"), [(0x1003F, 8, True), (0x1003F, 0x1B, False), (0x400007, 8, False)]
+)
+def test_the_dispatcher_s_context_of_x86_serves_too(flags: int, selector: int, found: bool) -> None:
+    record = bytearray(0x2CC)
+    struct.pack_into("<I", record, 0, flags)
+    struct.pack_into("<I", record, 0xAC, 0xCC)
+    struct.pack_into("<5I", record, 0xB8, DRIVER32 + 0x1000, selector, 0x10246, ESP + 0x3F0, 0x10)
+    context = crash_x86(7601, mark=0, selector=0, record=bytes(record))["context"]
+    assert context["fault"] is found
+    if found:
+        assert (context["where"], context["registers"]["ecx"]) == (
+            f"CONTEXT found on the stack at {ESP + 0x54:#x}",
+            "0xcc",
+        )
