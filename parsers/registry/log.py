@@ -24,13 +24,14 @@ from parsers.errors import StopcodeError
 from parsers.overlay import OverlaySource
 from parsers.registry.base_block import BASE_BLOCK, NEW_LOG, OLD_LOGS, BaseBlock
 from parsers.registry.cells import FIRST_BIN
-from parsers.registry.log_new import SECTOR, Entry, entries, pages_of
+from parsers.registry.log_new import SECTOR, Entry, entries, is_damaged_behind, pages_of
 from parsers.registry.log_old import sectors_of
 
 __all__ = ["LogUse", "Recovery", "Unused", "recover", "why_dirty"]
 
 #: Where the first hive bin keeps the time of the write, beside the base block's.
 _BIN_TIME_AT: Final = FIRST_BIN + 0x14
+_NO_ENTRY: Final = "it holds no sound entry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,7 @@ def _eligible(base: BaseBlock | None, logs: list[_Log], unused: list[Unused]) ->
     found.sort(key=lambda item: item[0])
     if base is None:
         # Without a header of its own the hive's age is not known: the latest log alone decides.
+        unused += [Unused(log.name, _NO_ENTRY) for _, log, held in found if not held]
         found = [item for item in found if item[2]]
         unused += [Unused(log.name, "a later log gave the header") for _, log, _ in found[:-1]]
         found = found[-1:]
@@ -228,7 +230,7 @@ def _replay_new(hive: ByteSource, base: BaseBlock | None, logs: list[_Log], unus
 
 def _lay_log(overlay: OverlaySource, log: _Log, held: list[Entry]) -> tuple[LogUse, Entry | None]:
     """Lay a log's entries over the hive up to the first that is damaged; return the last one that was laid."""
-    use = LogUse(log.name, 0, held[0].sequence if held else 0, 0, 0, "" if held else "it holds no sound entry")
+    use = LogUse(log.name, 0, held[0].sequence if held else 0, 0, 0, "" if held else _NO_ENTRY)
     last: Entry | None = None
     for entry in held:
         try:
@@ -241,7 +243,16 @@ def _lay_log(overlay: OverlaySource, log: _Log, held: list[Entry]) -> tuple[LogU
             _lay(overlay, FIRST_BIN + offset, data)
         use = replace(use, entries=use.entries + 1, last=entry.sequence, pages=use.pages + len(pages))
         last = entry
+    if last is not None and _is_cut_short(log, last):
+        use = replace(use, lost=f"what follows entry {last.sequence} is damaged")
     return use, last
+
+
+def _is_cut_short(log: _Log, last: Entry) -> bool:
+    try:
+        return is_damaged_behind(log.source, last)
+    except StopcodeError:
+        return True
 
 
 def _replay_old(hive: ByteSource, base: BaseBlock | None, logs: list[_Log], unused: list[Unused]) -> Recovery | None:

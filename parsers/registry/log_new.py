@@ -16,10 +16,11 @@ from parsers.limits import MAX_HIVE_LOG
 from parsers.registry.base_block import BASE_BLOCK
 from parsers.registry.marvin import marvin32
 
-__all__ = ["SECTOR", "Entry", "entries", "pages_of"]
+__all__ = ["SECTOR", "Entry", "entries", "is_damaged_behind", "pages_of"]
 
 #: What sizes and places of entries and pages are multiples of.
 SECTOR: Final = 512
+_MAGIC: Final = b"HvLE"
 _HEADER = struct.Struct("<4sIIIIIQQ")
 _HASHED_HEADER: Final = 0x20
 _PAGE = struct.Struct("<II")
@@ -59,7 +60,7 @@ def entries(log: ByteSource) -> Iterator[Entry]:
         if len(header) < _HEADER.size:
             return
         magic, size, flags, number, bins_size, pages, content_hash, header_hash = _HEADER.unpack(header)
-        if magic != b"HvLE" or marvin32(header[:_HASHED_HEADER]) != header_hash:
+        if magic != _MAGIC or marvin32(header[:_HASHED_HEADER]) != header_hash:
             return
         if sequence is not None and number != (sequence + 1) & 0xFFFFFFFF:
             return
@@ -68,6 +69,22 @@ def entries(log: ByteSource) -> Iterator[Entry]:
         yield Entry(at, size, flags, number, bins_size, pages, content_hash)
         sequence = number
         at += size
+
+
+def is_damaged_behind(log: ByteSource, entry: Entry) -> bool:
+    """Return whether behind an entry, the last sound one, begins another that was damaged, or not written to its end.
+
+    What an older run of the log left there begins no entry, or one that is sound in itself and has another number.
+
+    Raises:
+        ReadError: the place cannot be read.
+
+    """
+    header = log.read_at(entry.offset + entry.size, _HEADER.size)
+    if len(header) < _HEADER.size or not header.startswith(_MAGIC):
+        return False
+    _, _, _, number, _, _, _, header_hash = _HEADER.unpack(header)
+    return bool(marvin32(header[:_HASHED_HEADER]) != header_hash or number == (entry.sequence + 1) & 0xFFFFFFFF)
 
 
 def pages_of(log: ByteSource, entry: Entry) -> tuple[list[tuple[int, bytes]], str]:

@@ -164,7 +164,9 @@ def test_an_entry_whose_header_is_damaged_ends_its_log() -> None:
     second = bytearray(entry(9, BINS, SECOND))
     second[0x10] ^= 1
     log = new_log(HIVE, [entry(8, BINS, FIRST), bytes(second)], sequence=8)
-    assert used(replay(dirty(HIVE), log)) == [("LOG1", 1, 8, 8)]
+    recovery = replay(dirty(HIVE), log)
+    assert used(recovery) == [("LOG1", 1, 8, 8)]
+    assert recovery.used[0].lost == "what follows entry 8 is damaged"
 
 
 @pytest.mark.parametrize("at", [0x10, 0x100])
@@ -243,6 +245,16 @@ def test_a_hive_without_a_sound_header_takes_that_of_the_later_log_and_only_its_
         assert start(recovery) == 4
         assert not Hive(recovery.source).dirty
         assert "header" in reasons(recovery)["LOG1"]
+
+
+def test_a_hive_without_a_sound_header_says_of_a_log_whose_first_entry_is_damaged_that_it_is_lost() -> None:
+    lost = bytearray(entry(9, BINS, LATER_ALL))
+    lost[0x10] ^= 1
+    older = new_log(HIVE, [entry(8, BINS, FIRST)], sequence=8)
+    recovery = replay(dirty(HIVE, sound=False), older, new_log(HIVE, [bytes(lost)], sequence=9))
+    assert (used(recovery), recovery.restored_from) == ([("LOG1", 1, 8, 8)], "LOG1")
+    assert reasons(recovery) == {"LOG2": "it holds no sound entry"}
+    assert recovery.doubtful
 
 
 def test_the_flag_of_the_last_entry_goes_to_the_header() -> None:
