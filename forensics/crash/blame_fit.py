@@ -23,7 +23,8 @@ def by_misfit(case: CrashCase) -> Culprit | None:
         )
     case.against += [f"what fits: {words}" for words in fit.agrees]
     case.against += fit.doubts
-    case.against.append("a driver that wrote over a pointer or over code may leave the same picture")
+    if not any(misfit.reported for misfit in fit.misfits):
+        case.against.append("a driver that wrote over a pointer or over code may leave the same picture")
     module = case.evidence.modules.at(fault.ip)
     if module is not None and not case.evidence.modules.is_kernel(module):
         case.others.append(f"{case.label(fault.ip)} is only where the processor was")

@@ -51,12 +51,14 @@ class Misfit:
         text: what contradicts what.
         sure: how much of it a working machine could still have made.
         bit: the bit that would explain it, None when no single one would.
+        reported: the processor itself reports it, so that no software can have made it.
 
     """
 
     text: str
     sure: Sure
     bit: int | None = None
+    reported: bool = False
 
 
 @dataclass(slots=True)
@@ -109,7 +111,7 @@ def examine(
         fit.misfits.append(Misfit(*found))
     trap = syndrome_words(fault, fit.reported)
     if trap.broken:
-        fit.misfits.append(Misfit(trap.broken, "medium"))
+        fit.misfits.append(Misfit(trap.broken, "medium", reported=True))
     if fit.reported is not None:
         _hold_access(evidence, fit, fault, fit.reported, by_tables=trap.by_tables)
         level = irql_words(evidence, fault, fit.reported)
