@@ -50,13 +50,14 @@ def open_remote(
 
 
 @contextmanager
-def answered(file: RemoteFile | None) -> Iterator[None]:
-    """Believe what is found of an image while it is opened only when its server gave all that was asked for.
+def answered(file: RemoteFile | None, failed: str = "the image could not be opened") -> Iterator[None]:
+    """Believe what is found of a file, while it is opened or as a whole, only when its server gave what was asked for.
 
-    What could not be had looks like damage, or like a disk without Windows, and is neither.
+    What could not be had looks like damage, like a disk without Windows or a dump without drivers, and is neither.
 
     Args:
-        file: the image's file, where it lies elsewhere.
+        file: where it lies elsewhere.
+        failed: what is told then, before the reason.
 
     Raises:
         OpenError: the server failed or refuses, or the image changed; in place of what was found then.
@@ -72,6 +73,6 @@ def answered(file: RemoteFile | None) -> Iterator[None]:
         # That the image changed, or may not be read, is no failing server.
         why = "" if isinstance(failure, RemoteError) and failure.code != "remote.lost" else ", for its server failed"
         raise OpenError(
-            f"the image could not be opened{why}: {failure.message}",
-            hint=failure.hint or "nothing is known of the disk: scan again when the server is well",
+            f"{failed}{why}: {failure.message}",
+            hint=failure.hint or "what was read is not told: scan again when the server is well",
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from forensics.crash.analyse import analyse
 from forensics.facts import CrashDict, Facts, empty_facts
 from forensics.remote.address import is_address, shown_address
+from forensics.remote.opening import answered
 from parsers.bytesource import ByteSource, FileSource, ImageFile
 from parsers.diagnostics import Diagnostics
 from parsers.dump import looks_like_dump
@@ -169,11 +170,13 @@ def read_crash(
     Raises:
         InputNotFoundError: no such file.
         FormatError: cut before the end of its header's first part.
+        OpenError: the server of a remote file failed.
         UnsupportedError: no kernel dump: a disk, a folder, a pipe, a user-mode minidump, a hibernation file.
 
     """
     if not isinstance(path, str):
-        with path:
+        # Part of a dump is not told for the whole: which part is missing decides who is to blame.
+        with path, answered(path, "the dump could not be read"):
             return _analysed(path, path.shown, diagnostics, extras)
     if is_address(path):
         raise UnsupportedError(f"{shown_address(path)} is an address", hint="stopcode scan reads dumps at addresses")

@@ -122,6 +122,28 @@ def test_a_server_that_dies_while_the_disk_is_opened_is_told_with_what_to_do(
         assert "no Windows" not in done.err
 
 
+@pytest.mark.realdata
+@pytest.mark.parametrize("mood", [refuses, busy])
+def test_a_dump_whose_server_fails_is_not_told_as_a_cut_one(
+    mood: Callable[[Handler], bool], call: Stopcode, server: Files, shared: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("forensics.remote.patience._FIRST_WAIT_S", 0.0)
+    server.files["/one.dmp"] = shared / "data" / "dumps" / "7e_1.dmp"
+    address = tmp_path / "dump.txt"
+    address.write_text(server.address("/one.dmp", TOKEN))
+    whole = quiet(call("scan", "-o", "json", "--url-file", address))
+    assert whole.document["facts"]["crashes"][0]["dump"]["complete"]
+    assert len(server.asked) > 1
+    for count in range(1, len(server.asked)):
+        server.moods[:] = [after(count, mood)]
+        done = quiet(call("scan", "--url-file", address))
+        assert done.code == Exit.UNREADABLE
+        assert "the dump could not be read" in done.err
+        assert "hint: " in done.err
+        assert done.out == ""
+
+
 def test_what_a_disk_is_ends_where_its_server_does_and_says_so(call: Stopcode, server: Files, listed: Path) -> None:
     server.moods.append(after(3, refuses))
     done = quiet(call("disk", "--url-file", listed))
