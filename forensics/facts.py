@@ -451,13 +451,14 @@ class FrameDict(TypedDict, total=False):
     """One frame of the stack; `method` and `confidence` are the labels of docs/crash.md.
 
     `symbol` is an export's name, or a symbol file's (`--symbols`), which also tells `line` ("driver.cpp:42") and the
-    functions that stand `inlined` there, the innermost first.
+    functions that stand `inlined` there, the innermost first. `unloaded` is the driver that was there before.
     """
 
     ip: str
     sp: str
     module: str | None
     offset: str
+    unloaded: str
     symbol: str
     line: str
     inlined: list[str]

@@ -262,6 +262,10 @@ def frame_dict(evidence: Evidence, walker: StackWalker, frame: Frame) -> FrameDi
                 made["line"] = name.line
             if name.inlined:
                 made["inlined"] = list(name.inlined)
+    former = evidence.modules.unloaded_at(frame.ip)
+    if former is not None:
+        made["unloaded"] = former.name
+        made["offset"] = hex64(frame.ip - former.start)
     if frame.image is not None:
         made["image"] = frame.image
     return made

@@ -160,6 +160,8 @@ def place(frame: Mapping[str, Any]) -> str:
         return str(frame["symbol"])
     if frame.get("module"):
         return f"{frame['module']}+{frame.get('offset', '')}"
+    if frame.get("unloaded"):
+        return f"{frame['unloaded']}+{frame.get('offset', '')} (unloaded)"
     return str(frame.get("ip") or "")
 
 

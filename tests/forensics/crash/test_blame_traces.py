@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from stopcode.report.words import place
 from tests.forensics.crash.chain import run
 from tests.forensics.crash.machines import (
     DRIVER_BASE,
@@ -43,6 +44,9 @@ def test_exact_unwinding_into_a_driver_that_was_unloaded_names_it(tmp_path: Path
     second = crash["stack"][1]
     assert (int(second["ip"], 16), int(second["sp"], 16)) == chain.frames[1]
     assert (second["module"], second["method"], second["confidence"]) == (None, "exact", "exact")
+    assert (second["unloaded"], int(second["offset"], 16)) == ("vmstorfl.sys", chain.frames[1][0] - DRIVER_BASE)
+    assert place(second).startswith("vmstorfl.sys+0x")
+    assert place(second).endswith(" (unloaded)")
     culprit = crash["culprit"]
     assert (culprit["module"], culprit["confidence"]) == ("vmstorfl.sys", "medium")
     assert "which was unloaded: its code was running then" in culprit["because"][0]
