@@ -20,7 +20,15 @@ from parsers.ntfs.journal.places import GRANULE, Page, PageKind, Pieces, load, p
 from parsers.ntfs.journal.plain import BITS, PlainSectors, stretch
 from parsers.ntfs.journal.records import CLIENT_RECORD, LogReader
 from parsers.ntfs.journal.restart import FORMAT
-from parsers.ntfs.journal.segment import SEGMENT_OPS, change_segment, in_use, initialized, resident_content
+from parsers.ntfs.journal.segment import (
+    SEGMENT_HEADER,
+    SEGMENT_OPS,
+    bring_back,
+    change_segment,
+    in_use,
+    initialized,
+    resident_content,
+)
 from parsers.ntfs.journal.tables import OpenAttribute
 from parsers.ntfs.record import DATA, INDEX_ALLOCATION, record_number
 from parsers.ntfs.volume import ROOT, BootSector
@@ -34,6 +42,9 @@ NO_PAGE: Final = (
 )  # fmt: skip
 #: Operations that may bring content of files, which the journal holds as zeros.
 _CONTENT: Final = (Op.INITIALIZE_RECORD, Op.WRITE_END_OF_RECORD, Op.CREATE_ATTRIBUTE, Op.UPDATE_RESIDENT)
+#: Operations that lay bytes over as many others: what stands there tells alone whether they were done. Windows leaves a
+#: block's LSN as it is when it sets times and sizes in it (seen in a log of Windows 7).
+_OVERWRITES: Final = (Op.UPDATE_ROOT_NAME, Op.UPDATE_BLOCK_NAME, Op.SET_ROOT_VCN, Op.SET_BLOCK_VCN, Op.SET_SIZES)
 #: Operations on one attribute alone.
 _ONE: Final = (Op.CREATE_ATTRIBUTE, Op.UPDATE_RESIDENT)
 #: Records of the volume's own files. They are read as they stand when it is doubtful what they should hold, as is the
@@ -179,30 +190,32 @@ class Replay:
             raise FormatError(FORMAT, "too many changes", expected=f"<= {MAX_JOURNAL_CHANGED} bytes")
         try:
             if way.undo:
-                if page.problem or _never_made(page, action, way):
+                if page.problem or _free(page, way):
                     return
                 if doubt:
                     raise FormatError(FORMAT, doubt)
-                if page.lsn < action.lsn or way.old is None:
+                if way.old is None or (page.lsn < action.lsn and way.op not in _OVERWRITES):
                     raise FormatError(FORMAT, "it cannot be told whether what is to be undone was done")
             if way.op not in PROVEN:
                 raise FormatError(FORMAT, "an operation that was not held against another program yet")
             if way.new is None and way.op != Op.ZERO_END_OF_RECORD:
                 raise FormatError(FORMAT, "the journal does not hold what is to be written")
-            if way.op == Op.INITIALIZE_RECORD and action.record_offset == 0:
-                if way.undo and page.data is not None and in_use(page.data):
-                    raise FormatError(FORMAT, "the file record that is to be brought back is in use")
-                page.data = initialized(way.new or b"", size)
+            new = way.new or b""
+            header = way.op == Op.INITIALIZE_RECORD and len(new) <= SEGMENT_HEADER
+            if way.op == Op.INITIALIZE_RECORD and action.record_offset == 0 and not header:
+                page.data = initialized(new, size)
                 page.problem = ""
             elif way.op == Op.UPDATE_NONRESIDENT:
                 if action.attribute_offset:
                     raise FormatError(FORMAT, "the journal writes a part of an index block")
-                page.data = new_block(way.new or b"", size, page.vcn)
+                page.data = new_block(new, size, page.vcn)
                 page.problem = ""
             elif page.problem:
                 return
             elif page.data is None:
                 raise FormatError(FORMAT, f"the {'file record' if page.kind == 'record' else 'index block'} is torn")
+            elif header and action.record_offset == 0:
+                bring_back(page.data, new)
             elif way.op in SEGMENT_OPS:
                 change_segment(page.data, way, action.record_offset, action.attribute_offset)
             elif way.op in BLOCK_OPS:
@@ -210,7 +223,7 @@ class Replay:
             else:
                 raise FormatError(FORMAT, "a part of a file record")
             page.check_identity()
-            if way.op in _CONTENT:
+            if way.op in _CONTENT and not header:
                 for name in resident_content(page.data, action.record_offset, only=way.op in _ONE):
                     self.content.add((page.number, name))
             if not way.undo:
@@ -326,8 +339,10 @@ class Replay:
         self.plain.change(way, pieces)
 
 
-def _never_made(page: Page, action: Action, way: Way) -> bool:
-    """Tell whether a file record that is to be freed again was never made: only that it would be was written."""
-    if way.op != Op.DEALLOCATE_RECORD or action.redo != Op.NOOP:
-        return False
-    return page.data is None or not in_use(page.data)
+def _free(page: Page, way: Way) -> bool:
+    """Tell whether a file record that is to be freed again is free.
+
+    It was never made (only that it would be was logged), or it is one of those that Windows makes when it enlarges the
+    table, which are free from the beginning.
+    """
+    return way.op == Op.DEALLOCATE_RECORD and (page.data is None or not in_use(page.data))

@@ -21,7 +21,16 @@ from parsers.ntfs.journal.restart import FORMAT
 from parsers.ntfs.record import DATA, FILE_NAME, INDEX_ROOT
 from parsers.ntfs.runs import highest_cluster
 
-__all__ = ["SEGMENT_OPS", "change_segment", "check_segment", "in_use", "initialized", "resident_content"]
+__all__ = [
+    "SEGMENT_HEADER",
+    "SEGMENT_OPS",
+    "bring_back",
+    "change_segment",
+    "check_segment",
+    "in_use",
+    "initialized",
+    "resident_content",
+]
 
 _LINKS: Final = 0x12
 _FIRST: Final = 0x14
@@ -31,6 +40,8 @@ _NEXT_ID: Final = 0x28
 _IN_USE: Final = 1
 _END: Final = 0xFFFFFFFF
 _HEADER: Final = 0x30
+#: Bytes of a record before its attributes: one that was freed is brought back by the first 24 of them.
+SEGMENT_HEADER: Final = 0x2A
 
 
 def _u16(page: bytearray | bytes, at: int) -> int:
@@ -324,6 +335,23 @@ def initialized(data: bytes, size: int) -> bytearray:
         raise _doubt("the file record that the journal makes is damaged")
     check_segment(page)
     return page
+
+
+def bring_back(page: bytearray, data: bytes) -> None:
+    """Bring a record back that was freed: Windows logs the beginning of its header alone, for the rest still stands.
+
+    Raises:
+        FormatError: the record is not free, or is not whole with that beginning.
+
+    """
+    if in_use(page) or len(data) != 24:
+        raise _doubt("the file record that is to be brought back is not a free one")
+    keep = bytes(page[4:16])
+    page[: len(data)] = data
+    if page[4:8] != keep[:4]:
+        raise _doubt("the file record's update sequence stands elsewhere")
+    page[8:16] = keep[4:]
+    check_segment(page)
 
 
 def resident_content(page: bytearray, at: int, *, only: bool) -> list[str]:

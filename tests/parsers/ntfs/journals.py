@@ -370,8 +370,8 @@ def records(before: Raw, after: Raw) -> list[Step]:
             found.append(Step(2, 0, bytes(new[:used]), **where))  # type: ignore[arg-type]
         elif was and not is_:
             assert old is not None
-            size = int.from_bytes(old[0x18:0x1C], "little")
-            found.append(Step(3, 2, b"", bytes(old[:size]), **where))  # type: ignore[arg-type]
+            # Windows logs the beginning of the header alone: what stands behind it stays.
+            found.append(Step(3, 2, b"", bytes(old[:0x18]), **where))  # type: ignore[arg-type]
         elif was:
             assert old is not None
             for code, other, fresh, stale, at, within in changes(old, new):

@@ -307,20 +307,66 @@ def test_nothing_is_undone_when_the_end_of_the_log_is_damaged(volumes: dict[str,
     refused(journal, "/driver.sys", "/HIVE")
 
 
-@made
-def test_a_file_that_is_brought_back_has_no_content_from_the_journal(volumes: dict[str, bytes], tmp_path: Path) -> None:
+@pytest.fixture
+def small(volumes: dict[str, bytes], tmp_path: Path) -> tuple[bytes, int]:
+    """A volume with a file whose data stand in its record, and the number of that."""
     place = tmp_path / "small.img"
     place.write_bytes(volumes["old"])
     copied(place, "/small.txt", b"text that Windows logs as zeros")
-    with_it = place.read_bytes()
-    number = at(NtfsVolume(BytesSource(with_it)), "/small.txt").number
+    data = place.read_bytes()
+    return data, at(NtfsVolume(BytesSource(data)), "/small.txt").number
+
+
+@made
+def test_a_file_that_is_brought_back_has_the_content_that_still_stands_in_its_record(small: tuple[bytes, int]) -> None:
+    with_it, number = small
     freed = bytearray(with_it)
     freed[Raw(with_it).mft + number * 1024 + 0x16] &= ~1
     journal = journal_of(half_done(with_it, bytes(freed)))
     assert (journal.state, journal.problem, journal.undone) == ("replayed", "", 1)
     ntfs = NtfsVolume(journal.source, lost=journal.content)
+    assert content(ntfs, at(ntfs, "/small.txt")) == b"text that Windows logs as zeros"
+
+
+@made
+def test_a_record_that_is_put_back_as_a_whole_has_no_content_from_the_journal(small: tuple[bytes, int]) -> None:
+    # Windows logs a record as it was before it moves attributes out of it: Noop, and on the way back the record.
+    with_it, number = small
+    raw = Raw(with_it)
+    record = raw.record(number)
+    assert record is not None
+    where = {"lcns": (raw.mft // 4096 + number // 4,), "block": number % 4 * 2, "size": 2, "vcn": number // 4}
+    used = int.from_bytes(record[0x18:0x1C], "little")
+    kept = bytes(record[:used]).replace(b"text that Windows logs as zeros", bytes(31))
+    snapshot = Step(0, 2, b"", kept, **where)  # type: ignore[arg-type]
+    last, attribute = raw.attributes(number)[-1]
+    gone = Step(6, 5, b"", attribute, at=last, **where)  # type: ignore[arg-type]
+    journal = journal_of(half_done(with_it, with_it, (snapshot, gone)))
+    assert (journal.state, journal.problem, journal.undone) == ("replayed", "", 1)
+    ntfs = NtfsVolume(journal.source, lost=journal.content)
     with pytest.raises(ReadError, match="journal"):
         ntfs.stream(at(ntfs, "/small.txt"))
+
+
+@made
+def test_a_record_that_was_made_free_when_the_table_grew_stays_so(small: tuple[bytes, int]) -> None:
+    old, number = small
+    raw = Raw(old)
+    record = raw.record(number)
+    assert record is not None
+    free = bytearray(record[:0x38]) + b"\xff\xff\xff\xff" + bytes(4)
+    struct.pack_into("<HHI", free, 0x14, 0x38, 0, 0x40)
+    place = number + 1
+    struct.pack_into("<I", free, 0x2C, place)
+    where = {"lcns": (raw.mft // 4096 + place // 4,), "block": place % 4 * 2, "size": 2, "vcn": place // 4}
+    made_free = Step(2, 3, bytes(free), b"", **where)  # type: ignore[arg-type]
+    journal = journal_of(half_done(old, old, (made_free,)))
+    assert journal.problem == ""
+    left = Raw(bytes_of(journal)).record(place)
+    assert left is not None
+    assert not left[0x16] & 1
+    ntfs = NtfsVolume(journal.source)
+    assert content(ntfs, at(ntfs, "/small.txt")) == b"text that Windows logs as zeros"
 
 
 @made
