@@ -140,14 +140,22 @@ def _device(machine: Machine, facts: Facts, place: BootStore, store: BcdStore, l
         machine.gap(facts, "/boot/default_device", f"the default entry's device is no partition but of kind {kind!r}")
         return
     else:
-        section["default_device"] = _place(machine, found)
+        place_of = _place(machine, found)
+        if place_of is None:
+            reason = "what a store calls the volume of this Windows is not known (a dynamic volume, or a lone one)"
+            machine.gap(facts, "/boot/default_device", reason)
+            return
+        section["default_device"] = place_of
     section["sources"]["default_device"] = where
 
 
-def _place(machine: Machine, device: BcdDevice) -> Literal["ok", "other", "unknown"]:
+def _place(machine: Machine, device: BcdDevice) -> Literal["ok", "other", "unknown"] | None:
+    """Return where a device is; None where it is none of the known partitions and this Windows is on no known one."""
     if machine.windows.identity and device.identity == machine.windows.identity:
         return "ok"
-    return "other" if device.identity in machine.windows.partitions else "unknown"
+    if device.identity in machine.windows.partitions:
+        return "other"
+    return "unknown" if machine.windows.identity else None
 
 
 def _options(machine: Machine, facts: Facts, place: BootStore, store: BcdStore, loader: BcdObject) -> None:

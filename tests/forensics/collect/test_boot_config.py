@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from forensics.collect import Machine, collect
 from forensics.collect.boot_config import FIELDS
 from forensics.disk.boot_store import BootStore
@@ -85,6 +87,16 @@ def test_a_default_entry_on_another_partition_or_another_disk_is_told() -> None:
     assert boot(uefi(store_of({"21000001": partition(OTHER)})))[0]["default_device"] == "other"
     assert boot(uefi(store_of({"21000001": partition(b"\7" * 16)})))[0]["default_device"] == "unknown"
     assert boot(uefi(store_of({})))[0]["default_device"] == "missing"
+
+
+def test_nothing_is_said_of_a_windows_whose_volume_has_no_known_name_in_the_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Machines, "identity", b"")
+    found, missing, _ = boot(uefi(store_of({"21000001": partition(WINDOWS[::-1])})))
+    assert "default_device" not in found
+    assert "not known" in missing["/boot/default_device"]
+    assert boot(uefi(store_of({"21000001": partition(OTHER)})))[0]["default_device"] == "other"
 
 
 def test_the_device_that_the_store_was_read_from_is_not_taken_for_a_partition() -> None:
