@@ -1,4 +1,4 @@
-"""Records that a Windows wrote, undone by us and by ntfsrecover -u: the same volume, byte by byte."""
+"""Records that a Windows wrote: undone as ntfsrecover -u does, and done again to what that Windows left."""
 
 from __future__ import annotations
 
@@ -37,9 +37,18 @@ def page(data: bytes, pieces: Pieces) -> bytes:
     return bytes(held[:8] + held[number:0x28] + held[0x36:end])
 
 
+def put(volume: bytearray, pieces: Pieces, held: bytearray) -> None:
+    at, raw = 0, protect(held)
+    for offset, length in pieces:
+        volume[offset : offset + length] = raw[at : at + length]
+        at += length
+
+
 @pytest.mark.realdata
 @pytest.mark.peer("ntfsrecover")
-def test_what_windows_wrote_is_undone_as_ntfsrecover_does(shared: Path, tmp_path: Path) -> None:
+def test_what_windows_wrote_is_undone_as_ntfsrecover_does_and_done_again_as_windows_did(
+    shared: Path, tmp_path: Path
+) -> None:
     data = lzma.decompress((shared / "data/disks/tiny-ntfs.dd.xz").read_bytes())
     source = BytesSource(data)
     ntfs = NtfsVolume(source)
@@ -64,10 +73,7 @@ def test_what_windows_wrote_is_undone_as_ntfsrecover_does(shared: Path, tmp_path
         ours[sector : sector + 512] = held
     for each in replay.pages.values():
         assert (each.problem, each.data is None) == ("", False)
-        at, raw = 0, protect(each.data or bytearray())
-        for offset, length in each.pieces:
-            ours[offset : offset + length] = raw[at : at + length]
-            at += length
+        put(ours, each.pieces, each.data or bytearray())
     copy = tmp_path / "copy.dd"
     copy.write_bytes(data)
     done = subprocess.run(["ntfsrecover", "-u", str(SETS), copy], capture_output=True, check=False)
@@ -86,3 +92,24 @@ def test_what_windows_wrote_is_undone_as_ntfsrecover_does(shared: Path, tmp_path
     }
     rest = set(range(0, len(data), 512)) - paged - logged
     assert not [sector for sector in rest if ours[sector : sector + 512] != theirs[sector : sector + 512]]
+    # And forward again, from pages that are older than every record: to what Windows itself left.
+    back = bytearray(theirs)
+    for pieces in replay.pages:
+        held = bytearray(unguarded(b"".join(back[offset : offset + length] for offset, length in pieces)))
+        held[8:16] = bytes(8)
+        put(back, pieces, held)
+    again = Replay(BytesSource(bytes(back)), ntfs.boot, analyse(reader, read_checkpoint(reader, checkpoint)))
+    again.redo(reader, checkpoint)
+    assert again.problems == []
+    for each in again.pages.values():
+        assert each.problem == ""
+        put(back, each.pieces, each.data or bytearray())
+    differing = {
+        each.number: pieces for pieces, each in again.pages.items() if page(back, pieces) != page(data, pieces)
+    }
+    # Content of files is zeros in the journal, and known to be none.
+    assert {(number, "") for number in differing} == again.content
+    for pieces in differing.values():
+        one, two = page(back, pieces), page(data, pieces)
+        assert len(one) == len(two)
+        assert not any(mine for mine, theirs in zip(one, two, strict=True) if mine != theirs)
