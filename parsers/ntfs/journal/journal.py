@@ -9,7 +9,7 @@ A clean journal costs its two restart pages; of one that is not clean only what 
 References: torvalds/linux fs/ntfs3/fslog.c, tuxera/ntfs-3g (ntfsrecover.c, playlog.c), msuhanov/dfir_ntfs (LogFile.py),
 jschicht/LogFileParser. Tried on logs that Windows 7, 8.1 and 10 wrote and on volumes made dirty, with `ntfsrecover` on
 a copy as the judge: of what is done again as it is, of what is undone with its `-u`, for of itself it leaves
-transactions alone that were under way; both ways also on the records of a volume of Windows 7.
+transactions alone that were under way; both ways also on the records of a real volume.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ NO_PAGE: Final = (
 #: Operations that may bring content of files, which the journal holds as zeros.
 _CONTENT: Final = (Op.INITIALIZE_RECORD, Op.WRITE_END_OF_RECORD, Op.CREATE_ATTRIBUTE, Op.UPDATE_RESIDENT)
 #: Operations that lay bytes over as many others: what stands there tells alone whether they were done. Windows leaves a
-#: block's LSN as it is when it sets times and sizes in it (seen in a log of Windows 7).
+#: block's LSN as it is when it sets times and sizes in it (seen on a real volume).
 _OVERWRITES: Final = (Op.UPDATE_ROOT_NAME, Op.UPDATE_BLOCK_NAME, Op.SET_ROOT_VCN, Op.SET_BLOCK_VCN, Op.SET_SIZES)
 #: Operations on one attribute alone.
 _ONE: Final = (Op.CREATE_ATTRIBUTE, Op.UPDATE_RESIDENT)
