@@ -200,6 +200,20 @@ def test_what_windows_took_back_itself_is_not_undone_twice(volumes: dict[str, by
 
 
 @made
+def test_a_value_that_was_taken_back_without_the_length_that_it_had_is_a_doubt(volumes: dict[str, bytes]) -> None:
+    old = volumes["old"]
+    raw = Raw(old)
+    at_, value = raw.attributes(66)[0]
+    times = value[0x18:0x38]
+    where = {"lcns": (raw.mft // 4096 + 16,), "at": at_, "within": 0x18, "block": 4, "size": 2, "vcn": 16}
+    for lost, state in ((b"", "not replayed"), (times, "replayed")):
+        back = Step(7, 1, bytes(32), lost, **where)  # type: ignore[arg-type]
+        journal = journal_of(made_dirty(old, old, extra=(back,)))
+        assert journal.state == state
+        assert ("has not the length" in journal.problem) is (not lost)
+
+
+@made
 def test_a_transaction_that_began_before_the_checkpoint_is_undone_from_its_table(volumes: dict[str, bytes]) -> None:
     old, new = volumes["old"], volumes["replaced"]
     raw = Raw(old)
