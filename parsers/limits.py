@@ -80,6 +80,7 @@ __all__ = [
     "MAX_PAGE_RANGES",
     "MAX_PARENT_CANDIDATES",
     "MAX_PARENT_NAME",
+    "MAX_PCI_DEVICES",
     "MAX_PDATA_EMPTY_RUN",
     "MAX_PDATA_ROWS",
     "MAX_PDB_NAME",
@@ -137,6 +138,8 @@ MAX_LOADED_MODULES = 2048
 MAX_DUMP_FILES = 100_000
 #: Files below a folder of images that are listed.
 MAX_IMAGE_FILES = 200_000
+#: PCI devices, and instances of one, that the Enum key of a disk is searched through.
+MAX_PCI_DEVICES = 4096
 #: Bytes of the kernel's image that are searched for its debugger block (the image has some 16 MiB).
 MAX_KDBG_SEARCH = 32 << 20
 #: Entries of a triage dump's driver list.

@@ -27,6 +27,7 @@ from datetime import datetime
 from forensics.collect.dump_places import CARRIERS, DumpPlace, find_places
 from forensics.collect.machine import Machine
 from forensics.collect.no_dump import explain_missing
+from forensics.collect.pci_devices import name_pci_devices
 from forensics.crash.analyse import analyse, trim
 from forensics.crash.document import mark_live
 from forensics.crash.images import DiskFirst, DiskImages, ImageFinder
@@ -61,6 +62,7 @@ def collect(machine: Machine, facts: Facts) -> None:
                     opened, path=place.path, where=place.where, images=images, symbols=machine.symbols,
                     diagnostics=machine.diagnostics,
                 )  # fmt: skip
+                name_pci_devices(machine, crash)
                 read.append((place, with_place(crash, place, whole=whole)))
         except StopcodeError as error:
             machine.gap(facts, path_of("crashes", place.path), error.message)
