@@ -66,9 +66,9 @@ def _tell(journal: Journal, before: NtfsVolume, after: NtfsVolume, where: str, d
     doubtful = sorted({item.number for item in journal.touched if item.kind == "record" and item.problem})
     changed = sorted(journal.records_touched - set(doubtful))
     text = (
-        f"The journal of {where} (version {journal.version}, {journal.records} records behind its checkpoint) "
-        f"was not replayed before it was copied; that was done in memory: {len(changed)} file records, "
-        f"{len(journal.folders_touched)} folders{_undone(journal)}"
+        f"The journal of {where} (version {journal.version}, {_count(journal.records, 'record')} behind its checkpoint) "
+        f"was not replayed before it was copied; that was done in memory: {_count(len(changed), 'file record')}, "
+        f"{_count(len(journal.folders_touched), 'folder')}{_undone(journal)}"
     )
     if journal.state == "replayed":
         diagnostics.info("ntfs.journal-replayed", text, hint=_HINT)
@@ -81,6 +81,10 @@ def _tell(journal: Journal, before: NtfsVolume, after: NtfsVolume, where: str, d
         diagnostics.info(
             "ntfs.journal-changed", f"Files of {where} that its journal changes: {_listed(sorted(told, key=_rank))}"
         )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _undone(journal: Journal) -> str:
