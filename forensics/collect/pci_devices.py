@@ -2,8 +2,8 @@ r"""Which device of this machine a PCI Express error accuses: `Enum\PCI` of the 
 
 A hardware error record (0x124) gives vendor, device and place (bus, device, function). Windows keeps a key for each
 device that it ever saw, `VEN_8086&DEV_A282&SUBSYS_…\instance`, with DeviceDesc and FriendlyName
-("@oem1.inf,%name%;Name"), Service, and LocationInformation ("…;PCI bus %1, device %2, function %3;(3,0,0)", before Windows Vista plain text).
-Keys of devices that are gone stay: where no place fits, every device of that kind is told.
+("@oem1.inf,%name%;Name"), Service, and LocationInformation ("…;PCI bus %1, device %2, function %3;(3,0,0)", before
+Windows Vista plain text). Keys of devices that are gone stay: where no place fits, every device of that kind is told.
 """
 
 from __future__ import annotations
