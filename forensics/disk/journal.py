@@ -66,9 +66,9 @@ def _tell(journal: Journal, before: NtfsVolume, after: NtfsVolume, where: str, d
     doubtful = sorted({item.number for item in journal.touched if item.kind == "record" and item.problem})
     changed = sorted(journal.records_touched - set(doubtful))
     text = (
-        f"The journal of {where} (version {journal.version}, {_count(journal.records, 'record')} behind its checkpoint) "
-        f"was not replayed before it was copied; that was done in memory: {_count(len(changed), 'file record')}, "
-        f"{_count(len(journal.folders_touched), 'folder')}{_undone(journal)}"
+        f"The journal of {where} (version {journal.version}, {_count(journal.records, 'record')} behind its "
+        "checkpoint) was not replayed before it was copied; that was done in memory: "
+        f"{_count(len(changed), 'file record')}, {_count(len(journal.folders_touched), 'folder')}{_undone(journal)}"
     )
     if journal.state == "replayed":
         diagnostics.info("ntfs.journal-replayed", text, hint=_HINT)
