@@ -7,7 +7,11 @@ import uuid
 
 import pytest
 
+from forensics.crash.analyse import analyse
 from forensics.facts import CrashDict
+from parsers.bytesource import BytesSource
+from parsers.diagnostics import Diagnostics
+from parsers.errors import ReadError
 from tests.forensics.crash.machines import (
     DRIVER_BASE,
     NT,
@@ -21,6 +25,7 @@ from tests.forensics.crash.machines import (
     secondary,
     server2019,
     waiting_thread,
+    write_x64,
 )
 
 NOWHERE = 0xFFFFC08B44440000
@@ -163,6 +168,27 @@ def test_a_framework_violation_whose_table_is_not_in_the_dump_says_so() -> None:
     rows = struct.pack("<QIII32s4x", POOL + 0x6660, 1, 15, 0, b"vmstorfl")
     whole = crash_of(server2019(), 0x10D, (5, 0, 0, POOL + 0x5550), tail=secondary([(TABLE, rows)]))
     assert not any("table" in gap for gap in whole["gaps"])
+
+
+class _Hole(BytesSource):
+    """A file whose end cannot be read, as of a page file with a bad cluster."""
+
+    unreadable = 1 << 62
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        if self.unreadable <= offset < self.size - 1:
+            raise ReadError("bad cluster", address=offset)
+        return super().read_at(offset, length)
+
+
+def test_a_table_that_is_there_and_cannot_be_read_is_told_as_such() -> None:
+    rows = struct.pack("<QIII32s4x", POOL + 0x5550, 1, 15, 0, b"vmstorfl")
+    body = write_x64(server2019(), 5, code=0x10D, parameters=(5, 0, 0, POOL + 0x5550))
+    source = _Hole(body + secondary([(TABLE, rows)]))
+    source.unreadable = len(body) + 0x10 + 0x20 + 4
+    crash = analyse(source, path="x.dmp", diagnostics=Diagnostics())
+    assert crash["culprit"]["confidence"] in ("none", "low")
+    assert "the framework's table of its clients is in the dump only in part, without parameter 4" in crash["gaps"]
 
 
 def test_an_interface_that_the_framework_does_not_have_names_the_client_that_wanted_it() -> None:
