@@ -212,3 +212,11 @@ def test_only_frames_that_unwind_data_led_to_say_where_it_came_from(crash_of: Ca
     for name in VERDICTS:
         for frame in (*crash_of(name)["stack"], *crash_of(name).get("bugcheck_stack", [])):
             assert "image" not in frame, (name, frame)
+
+
+def test_no_frame_is_surer_than_the_one_it_was_reached_from(crash_of: Callable[[str], CrashDict]) -> None:
+    rank = {"exact": 0, "likely": 1, "guess": 2}
+    for name in VERDICTS:
+        for frames in (crash_of(name)["stack"], crash_of(name).get("bugcheck_stack", [])):
+            ranks = [rank[frame["confidence"]] for frame in frames]
+            assert ranks == sorted(ranks), name
