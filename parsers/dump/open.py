@@ -82,7 +82,8 @@ class Dump:
             self.diagnostics.error(
                 "dump.encrypted",
                 "the dump is encrypted: only its header can be read",
-                hint="decrypt it with the private key of the certificate in CrashControl\\EncryptionCertificates",
+                hint="decrypt it with KernelDumpDecrypt (Debugging Tools for Windows) and the private key of the "
+                "certificate in CrashControl\\EncryptionCertificates",
             )
             self._no_memory("the dump is encrypted")
             return
