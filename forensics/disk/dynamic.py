@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from forensics.facts import DynamicDict
 from parsers.bytesource import ByteSource, WindowSource
 from parsers.diagnostics import Diagnostics
-from parsers.disk.ldm import DynamicVolume, Part, is_dynamic, read_dynamic_disk
+from parsers.disk.ldm import DynamicVolume, Part, read_dynamic_disk
 from parsers.disk.partitions import PartitionTable
 from parsers.disk.reading import ConcatSource, ExtentSource
 from parsers.errors import StopcodeError
@@ -46,16 +46,14 @@ class DynamicPlace:
 
 
 def dynamic_places(disk: ByteSource, table: PartitionTable, diagnostics: Diagnostics) -> list[DynamicPlace] | None:
-    """Return the volumes of a dynamic disk by their place; None for a disk that is none, or cannot be read as one.
+    """Return the volumes of a dynamic disk by their place; None where its database cannot be read.
 
     Args:
         disk: the disk.
-        table: its partition table.
+        table: its partition table, which says that it is one.
         diagnostics: told which disk of which group it is, and what is doubtful.
 
     """
-    if not is_dynamic(table):
-        return None
     try:
         found = read_dynamic_disk(disk, table)
     except StopcodeError as error:

@@ -9,7 +9,6 @@ from parsers.bytesource import ByteSource
 from parsers.diagnostics import Diagnostics
 from parsers.errors import OpenError, StopcodeError
 from parsers.vss import ShadowCopy, read_shadow_copies
-from parsers.vss_volume import ShadowVolume
 
 __all__ = ["Shadowed", "no_shadow_copy", "with_shadow_copies"]
 
@@ -62,6 +61,9 @@ def with_shadow_copies(source: ByteSource, offset: int, wanted: str, diagnostics
         )
     for number, copy in enumerate(found.copies):
         if wanted and any(str(each or "").startswith(wanted) for each in (copy.id, copy.set_id)):
+            # Few ask for one.
+            from parsers.vss_volume import ShadowVolume
+
             try:
                 shadow = ShadowVolume(source, found.copies, number)
             except StopcodeError as error:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from forensics.disk.cache import CachedSource
-from forensics.disk.dynamic import dynamic_places
 from forensics.disk.filesystems import FileSystem, identify
 from forensics.disk.journal import with_journal
 from forensics.disk.keys import VolumeKeys
 from forensics.disk.shadow import no_shadow_copy, with_shadow_copies
+from forensics.disk.unlock import unlock
 from forensics.facts import DynamicDict, EncryptionDict, ShadowCopyDict, VolumeFact
 from parsers.bytesource import ByteSource, WindowSource
 from parsers.diagnostics import Diagnostics
-from parsers.disk.ldm import LDM_TYPES
-from parsers.disk.partitions import Partition, PartitionTable, read_partitions
+from parsers.disk.partitions import LDM_TYPES, Partition, PartitionTable, read_partitions
 from parsers.disk.reading import ZeroSource
-from parsers.errors import LockedVolumeError, StopcodeError
+from parsers.errors import StopcodeError
 from parsers.ntfs import BootSector, NtfsVolume
 from parsers.ntfs.journal import State
+
+if TYPE_CHECKING:
+    from forensics.disk.dynamic import DynamicPlace
 
 __all__ = ["Volume", "find_volumes"]
 
@@ -158,7 +159,7 @@ def _unopened(
         return None, []
     for problem in table.problems:
         diagnostics.warning("disk.partition-table", f"The partition table is damaged: {problem}")
-    dynamic = dynamic_places(disk, table, diagnostics)
+    dynamic = _dynamic(disk, table, diagnostics)
     volumes: list[Volume] = []
     for partition in table.partitions:
         if dynamic is not None and partition.type in LDM_TYPES:
@@ -175,6 +176,16 @@ def _unopened(
             place.source or ZeroSource(0), problem=place.problem, dynamic=place.fact,
         ))  # fmt: skip
     return table, volumes
+
+
+def _dynamic(disk: ByteSource, table: PartitionTable, diagnostics: Diagnostics) -> list[DynamicPlace] | None:
+    """Return the places of a dynamic disk's volumes; None for a basic disk, and where its database cannot be read."""
+    if not any(item.type in LDM_TYPES for item in table.partitions):
+        return None
+    # Few disks are dynamic.
+    from forensics.disk.dynamic import dynamic_places
+
+    return dynamic_places(disk, table, diagnostics)
 
 
 def _tell_cut(disk: ByteSource, offset: int, end: int, diagnostics: Diagnostics) -> None:
@@ -212,7 +223,7 @@ def _open_any(volume: Volume, diagnostics: Diagnostics, keys: VolumeKeys, shadow
     if volume.boots:
         volume.role = "system"
     if found.name == "BitLocker":
-        _unlock(volume, keys, diagnostics)
+        unlock(volume, keys, diagnostics)
     if volume.kind == "NTFS":
         volume.source, volume.shadow_copies, volume.shadow_copy = with_shadow_copies(
             volume.source, volume.offset, shadow_copy, diagnostics
@@ -220,44 +231,6 @@ def _open_any(volume: Volume, diagnostics: Diagnostics, keys: VolumeKeys, shadow
         _open(volume, None if volume.shadow_copy else boot, diagnostics)
     elif volume.problem and found.name != "BitLocker":
         diagnostics.error("volume.unreadable", f"The volume at {volume.offset:#x} cannot be read: {volume.problem}")
-
-
-def _unlock(volume: Volume, keys: VolumeKeys, diagnostics: Diagnostics) -> None:
-    """Open a BitLocker volume where one of the keys fits; say why not where none does."""
-    # dissect is imported when a BitLocker volume is met.
-    from forensics.disk.bitlocker import open_bitlocker
-
-    where = f"The volume at {volume.offset:#x}"
-    try:
-        locked = open_bitlocker(volume.source)
-        for problem in locked.problems:
-            diagnostics.warning("bitlocker.metadata-copy", f"{where}: {problem}; another copy was used")
-        volume.encryption = locked.described()
-        opened = locked.open(keys)
-        volume.encryption = locked.described(opened)
-        volume.source = CachedSource(opened.source)
-        volume.file_system = identify(volume.source.read_at(0, _HEAD))
-    except LockedVolumeError as error:
-        volume.problem, volume.hint = error.message, error.hint
-        diagnostics.warning("bitlocker.locked", f"{where} is locked: {error.message}", hint=error.hint)
-        return
-    except StopcodeError as error:
-        volume.problem, volume.hint = error.message, error.hint
-        diagnostics.error("bitlocker.unreadable", f"{where} cannot be read: {error.message}", hint=error.hint)
-        return
-    volume.label = volume.file_system.label
-    by = str(opened.by) if opened.by is not None else "no key: it is not encrypted"
-    diagnostics.info("bitlocker.opened", f"{where} is encrypted with BitLocker ({locked.method}), opened with {by}")
-    if locked.suspended:
-        diagnostics.info(
-            "bitlocker.suspended", f"{where}: protection is suspended, its key stands on the volume in the clear"
-        )
-    if locked.state == "partly encrypted":
-        diagnostics.warning(
-            "bitlocker.converting",
-            f"{where} was being encrypted or decrypted, piece by piece; by its map of what is, it is read",
-            hint="a piece (mostly 8 MiB) that was being converted when the image was made may read wrong",
-        )
 
 
 def _copied_boot_sector(source: ByteSource, size: int) -> BootSector | None:

@@ -18,15 +18,12 @@ from uuid import UUID
 
 from parsers.bytesource import ByteSource, read_exact
 from parsers.disk.ldm_records import ComponentRecord, DiskRecord, PartRecord, Record, VolumeRecord, parse_record
-from parsers.disk.partitions import PartitionTable
+from parsers.disk.partitions import LDM_METADATA, PartitionTable
 from parsers.errors import FormatError, StopcodeError, UnsupportedError
 from parsers.limits import MAX_LDM_DATABASE, require_count
 
-__all__ = ["LDM_TYPES", "DynamicDisk", "DynamicVolume", "Part", "is_dynamic", "read_dynamic_disk"]
+__all__ = ["DynamicDisk", "DynamicVolume", "Part", "read_dynamic_disk"]
 
-_METADATA: Final = "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3"
-#: Types of partitions that belong to the database or lie under dynamic volumes.
-LDM_TYPES: Final = ("42", _METADATA, "af9b60a0-1431-4f62-bc68-3311714a69ad")
 _PRIVATE_SECTOR: Final = 6
 #: Sectors of a database as Windows makes it, and where in it the copies of the private header are.
 _USUAL: Final = 2048
@@ -117,11 +114,6 @@ class _Private:
     config_size: int
 
 
-def is_dynamic(table: PartitionTable) -> bool:
-    """Tell whether a partition table says that the disk is a dynamic one."""
-    return any(item.type in LDM_TYPES for item in table.partitions)
-
-
 def read_dynamic_disk(source: ByteSource, table: PartitionTable) -> DynamicDisk:
     """Return what a dynamic disk's database says.
 
@@ -152,7 +144,7 @@ def _private_header(source: ByteSource, table: PartitionTable) -> tuple[_Private
     """Return the private header, and whether it is the first one."""
     sector = table.sector_size
     total = source.size // sector
-    metadata = next((item for item in table.partitions if item.type == _METADATA), None)
+    metadata = next((item for item in table.partitions if item.type == LDM_METADATA), None)
     if metadata is not None:
         start = metadata.offset // sector
         places = [start + metadata.size // sector - 1, *(start + at for at in reversed(_PRIVATE_COPIES))]

@@ -19,7 +19,16 @@ from parsers.bytesource import ByteSource
 from parsers.errors import FormatError, ReadError
 from parsers.limits import MAX_EXTENDED_PARTITIONS, MAX_GPT_ENTRIES
 
-__all__ = ["GPT_TYPES", "MBR_TYPES", "Partition", "PartitionTable", "gpt_copies", "read_partitions"]
+__all__ = [
+    "GPT_TYPES",
+    "LDM_METADATA",
+    "LDM_TYPES",
+    "MBR_TYPES",
+    "Partition",
+    "PartitionTable",
+    "gpt_copies",
+    "read_partitions",
+]
 
 #: What is known of GPT partition types, by their GUID.
 GPT_TYPES: Final = {
@@ -53,6 +62,10 @@ MBR_TYPES: Final = {
     "ef": "EFI system",
     "fd": "Linux RAID",
 }
+#: The partition that holds a dynamic disk's database (GPT).
+LDM_METADATA: Final = "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3"
+#: Types of partitions that belong to a dynamic disk's database or lie under its volumes.
+LDM_TYPES: Final = ("42", LDM_METADATA, "af9b60a0-1431-4f62-bc68-3311714a69ad")
 _PROTECTIVE: Final = 0xEE
 _EXTENDED: Final = (0x05, 0x0F, 0x85)
 _MBR_ENTRY = struct.Struct("<B3xB3xII")
