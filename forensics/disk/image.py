@@ -244,7 +244,9 @@ def _no_windows(path: str, table: PartitionTable | None, volumes: list[Volume]) 
             hint=f"found: {told}",
         )
     if not volumes:
-        what = "an empty partition table" if table is not None else "neither a partition table nor a file system"
+        what = "neither a partition table nor a file system"
+        if table is not None:
+            what = "no volume of its dynamic disk group" if table.partitions else "an empty partition table"
         return NoWindowsError(
             f"{path} is a disk with {what}",
             hint="is it a data disk, a new disk, or an image that was cut or not copied to its end?",

@@ -12,7 +12,7 @@ from forensics.disk.files import NtfsFiles
 from forensics.disk.volumes import Volume, find_volumes
 from parsers.diagnostics import Diagnostics
 from parsers.disk.partitions import read_partitions
-from parsers.errors import ReadError, UnsupportedError
+from parsers.errors import NoWindowsError, ReadError, UnsupportedError
 from parsers.limits import MAX_LDM_PARTS
 from tests.forensics.disk.ntfs_disks import ntfs_volume, software
 from tests.parsers.disk.ldm_disks import DynamicImage, dynamic_disk, names, on_one_disk
@@ -157,6 +157,15 @@ def test_where_no_volume_can_be_read_the_error_names_the_missing_disks(tmp_path:
     place = dynamic_disk("2003r2-striped-1").write(tmp_path / "disk.img")
     with pytest.raises(UnsupportedError, match="Stripe1 is striped: other parts of it are on Disk5"):
         open_image(place, Diagnostics())
+
+
+def test_a_disk_that_its_own_database_does_not_know_has_no_volumes(tmp_path: Path) -> None:
+    image = dynamic_disk("2003r2-simple-1")
+    image.put(6 * 512 + 0x30, b"00000000-0000-0000-0000-000000000001")
+    diagnostics = Diagnostics()
+    with pytest.raises(NoWindowsError, match="no volume of its dynamic disk group"):
+        open_image(image.write(tmp_path / "disk.img"), diagnostics)
+    assert "does not know the disk" in told(diagnostics, "disk.dynamic-database")
 
 
 def test_partition_numbers_of_the_table_are_kept_for_what_windows_starts_from() -> None:
