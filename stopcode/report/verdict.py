@@ -325,6 +325,13 @@ def _lines(
     if broken:
         more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
         lines.append(f"A file that Windows needs to start is there and cannot be read: {broken[0]}{more}")
+    if any(
+        volume.get("role") == "windows" and volume.get("journal") == "unreadable"
+        for volume in facts.get("volumes") or []
+    ):
+        lines.append(
+            "The journal of the Windows volume cannot be read: files that changed last may be read as they were before"
+        )
     if unread:
         lines.append(f"Not read, or not whole: {', '.join(unread)}")
     return lines

@@ -243,3 +243,13 @@ def test_a_boot_driver_that_cannot_be_read_is_named_with_its_reason() -> None:
     one = said(facts(system=SYSTEM, drivers=drivers, gaps=gaps[:1]))
     assert "cannot be read: volmgr.sys (PE: the file is empty)" in one["lines"][-2]
     assert one["lines"][-2].endswith(")")
+
+
+def test_a_journal_of_the_windows_volume_that_cannot_be_read_is_told_with_what_it_means() -> None:
+    def volumes(role: str, journal: str) -> list[dict[str, Any]]:
+        return [{"index": 0, "role": role, "journal": journal}]
+
+    told = "The journal of the Windows volume cannot be read: files that changed last may be read as they were before"
+    assert said(facts(system=SYSTEM, volumes=volumes("windows", "unreadable")))["lines"][-1] == told
+    for role, journal in (("windows", "replayed"), ("other", "unreadable")):
+        assert told not in said(facts(system=SYSTEM, volumes=volumes(role, journal)))["lines"]
