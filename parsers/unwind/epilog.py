@@ -26,8 +26,11 @@ from parsers.unwind.unwind_info import (
 
 __all__ = ["Epilog", "code_at", "epilog_by_code", "epilog_by_descriptor", "primary_of"]
 
-#: The longest epilog: add rsp, imm32; 15 pops of two bytes; add rsp, 8; a jump of eight bytes.
-_LONGEST = 7 + 30 + 4 + 8
+#: LLVM puts it between the pops and the return, where the ABI has no place for it; it does nothing to the stack. Seen
+#: in pydantic_core, and held there against the emulator.
+_VZEROUPPER = b"\xc5\xf8\x77"
+#: The longest epilog: add rsp, imm32; 15 pops of two bytes; vzeroupper; add rsp, 8; a jump of eight bytes.
+_LONGEST = 7 + 30 + 3 + 4 + 8
 _PAGE = 0x1000
 
 
@@ -102,6 +105,10 @@ class _Code:
             raise _MissingCodeError
         return int.from_bytes(self.data[place : place + size], "little", signed=True)
 
+    def skip(self, instruction: bytes) -> None:
+        if self.peek() == instruction[0] and self.data[self.at : self.at + len(instruction)] == instruction:
+            self.at += len(instruction)
+
 
 def epilog_by_code(image: CodeImage, row: RuntimeFunction, info: UnwindInfo, rva: int) -> tuple[Epilog | None, bool]:
     """Recognise the rest of a version 1 epilog at an RVA.
@@ -116,6 +123,7 @@ def epilog_by_code(image: CodeImage, row: RuntimeFunction, info: UnwindInfo, rva
     try:
         displacement, add = _adjustment(code, info.frame_register)
         pops = _pops(code, flags=False)
+        code.skip(_VZEROUPPER)
         drop = 0
         if machine:
             if not add or pops:

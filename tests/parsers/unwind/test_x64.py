@@ -192,6 +192,9 @@ EPILOGS = [
     (b"\x5b\x48\xff\xe0", 1, "epilog"),
     (b"\x5b\x49\xff\xa0\x10\x00\x00\x00", 1, "epilog"),
     (b"\xff\x25\x00\x00\x00\x00", 0, "epilog"),
+    (b"\x48\x83\xc4\x10\x5d\xc5\xf8\x77\xc3", 3, "epilog"),  # vzeroupper before the return, as LLVM writes it
+    (b"\xc5\xf8\x77\xc3", 0, "epilog"),
+    (b"\xc5\xf8\x77\xc5\xf8\x28\x75\xf0\xc3", 2, "unwind"),
     (b"\x5b\xe9\x00\x20\x00\x00", 1, "epilog"),
     (b"\x5b\xeb\x02", 2, "unwind"),
     (b"\xff\xe0", 2, "unwind"),
