@@ -365,6 +365,22 @@ def test_a_parent_that_was_changed_is_refused(tmp_path: Path) -> None:
         opened(tmp_path / "c.vhd")
 
 
+def test_a_second_linkage_names_the_parent_as_well_as_the_first(tmp_path: Path) -> None:
+    wrong, right = uuid.UUID(int=8), uuid.UUID(int=9)
+    (tmp_path / "base.vhdx").write_bytes(vhdx_writer.vhdx(DISK, data_write=right).file())
+    pairs = vhdx_writer.linkage(wrong, "base.vhdx")
+    child = vhdx_writer.vhdx(DISK, absent=range(6), own=lambda _sector: True, parent=pairs)
+    (tmp_path / "child.avhdx").write_bytes(child.file())
+    with pytest.raises(MissingParentError, match=r"base\.vhdx"):
+        opened(tmp_path / "child.avhdx")
+    pairs["parent_linkage2"] = f"{{{right}}}"
+    child = vhdx_writer.vhdx(DISK, absent=range(6), own=lambda _sector: True, parent=pairs)
+    (tmp_path / "child.avhdx").write_bytes(child.file())
+    disk, _ = opened(tmp_path / "child.avhdx")
+    with disk:
+        assert whole(disk) == DISK
+
+
 def test_a_disk_that_is_its_own_parent_is_refused(tmp_path: Path) -> None:
     one, two = uuid.UUID(int=1), uuid.UUID(int=2)
     first = vhdx_writer.vhdx(DISK, own=third, parent=vhdx_writer.linkage(two, "b.vhdx"), data_write=one)
