@@ -26,8 +26,7 @@ def read_present(source: ByteSource, offset: int, length: int, *, end: int, form
     if offset + length > end:
         missing = length - max(0, end - offset)
         raise ReadError(
-            f"{format}: {what} at file offset {offset:#x} lies beyond the end of the file: "
-            f"{missing} bytes are missing",
+            f"{format}: {what} at file offset {offset:#x} lies beyond the end of the file: {missing} bytes are missing",
             address=offset,
             hint="the file is cut: copy or download it again",
         )
