@@ -169,6 +169,9 @@ class Machine:
         if sp == frame.sp and frame.slots:
             frame.slots.clear()  # its epilog is done; a function that it jumps to begins anew
         word = struct.unpack("<I", uc.mem_read(address, 4))[0]
+        if not word >> 16:
+            uc.emu_stop()  # UDF: what stands behind a function's last call, which never returns on Windows
+            return
         self.saves = _saved_by(word, frame)
         call = word >> 26 == 0x25 or word & 0xFFFFFC1F == 0xD63F0000
         self.after = "call" if call else "ret" if word in (0xD65F03C0, 0xD65F0BFF, 0xD65F0FFF) else ""
