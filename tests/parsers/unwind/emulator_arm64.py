@@ -1,11 +1,12 @@
 """Real ARM64 functions, really run: the shadow stack of calls and returns is the truth for the unwinder.
 
 As `emulator.py` does for x64: pefile maps the file, unicorn runs its functions with random arguments, imports are
-answered by a stub. Calls and returns are told by their encodings (Arm ARM: BL, BLR, RET and their signed forms).
+answered by a stub. Calls and returns are told by their encodings (Arm ARM: BL, BLR, BR, RET and its signed forms).
 """
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import random
 import struct
@@ -64,7 +65,12 @@ class Program:
         rva, size = file.pdata
         raw = self.image[rva : rva + size]
         self.rows = [row for row in struct.iter_unpack("<II", raw[: len(raw) // 8 * 8]) if row[0]]
-        self.begins = {begin for begin, _data in self.rows}
+        self._begins = sorted(begin for begin, _data in self.rows)
+        self.begins = set(self._begins)
+
+    def row(self, rva: int) -> int:
+        """The number of the last row that begins at an RVA or before it."""
+        return bisect.bisect_right(self._begins, rva)
 
     def functions(self) -> list[int]:
         """RVAs of functions that can be called: their first instruction signs lr, makes room or stores to the stack."""
@@ -162,6 +168,10 @@ class Machine:
             if not self.shadow or address != left.ret or address - self.program.base in self.program.begins:
                 uc.emu_stop()
                 return
+        rva = address - self.program.base
+        if self.after == "jump" and rva not in self.program.begins and self.program.row(rva) != self.jumped_from:
+            uc.emu_stop()  # a switch with an argument that is no case of it
+            return
         if self.overwritten:
             uc.emu_stop()
             return
@@ -175,7 +185,8 @@ class Machine:
         self.saves = _saved_by(word, frame)
         call = word >> 26 == 0x25 or word & 0xFFFFFC1F == 0xD63F0000
         self.after = "call" if call else "ret" if word in (0xD65F03C0, 0xD65F0BFF, 0xD65F0FFF) else ""
-        rva = address - self.program.base
+        if word & 0xFFFFFC1F == 0xD61F0000:
+            self.after, self.jumped_from = "jump", self.program.row(rva)
         if not 0 <= rva < self.program.size:
             return
         self.visits[address] += 1

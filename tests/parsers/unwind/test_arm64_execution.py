@@ -33,7 +33,7 @@ def test_the_unwinder_gives_the_callers_that_the_emulator_has(name: str) -> None
 @pytest.mark.parametrize("name", ["objectify.cp312-win_arm64", "msvcp140-9cb625"])
 def test_a_helper_that_hands_back_another_stack_pointer_and_its_callers_are_unwound(name: str) -> None:
     # MSVC's __security_push_cookie and __security_pop_cookie: called inside prologs and epilogs.
-    result = run_file(fetched(name), functions=150, seed=11)
+    result = run_file(fetched(name), functions=200, seed=11)
     assert result.after_return > 2
     assert result.outer > 300
     assert result.mismatches == []
