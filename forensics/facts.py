@@ -499,7 +499,8 @@ class CrashDict(TypedDict, total=False):
     """/crashes: one analysed dump. The item's name in paths is the dump's path.
 
     `live` is true for a live report (its place, header or code says so): Windows wrote it and ran on, so it is no crash
-    and never the latest one.
+    and never the latest one. `foreign` is true for a dump in a page file, or in another place that any Windows may
+    write to, that is of another build than the disk's Windows: it tells nothing of this one.
     `hardware` is the machine as the dump's secondary data tells it; `hardware["fingerprint"]` is the same for dumps of
     one machine and tells nothing of it. `thread` is the address of the current thread.
     `stack` begins at the fault where there is one, else at the bug check call; `bugcheck_stack` is the call's own stack
@@ -516,6 +517,7 @@ class CrashDict(TypedDict, total=False):
     latest: bool
     latest_because: str
     live: bool
+    foreign: bool
     os: dict[str, Any]
     build: int
     processors: int

@@ -114,7 +114,8 @@ def _rows(report: dict[str, Any]) -> Iterator[Row]:
     for index, crash in enumerate((report.get("facts") or {}).get("crashes") or []):
         latest = bool(crash.get("latest", True))
         text = f"{stop_code(crash.get('bugcheck') or {})} · {culprit_name(crash)} · {moment(crash.get('time'))}"
-        mark = "live report" if crash.get("live") else "crash" if latest else "old crash"
+        mark = "crash" if latest else "other Windows" if crash.get("foreign") else "old crash"
+        mark = "live report" if crash.get("live") else mark
         yield Row("crash", index, mark, text, "plain" if latest else "quiet")
     for index, remark in enumerate(report.get("diagnostics") or []):
         severity = str(remark.get("severity"))

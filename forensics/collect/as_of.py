@@ -29,7 +29,8 @@ def collect(machine: Machine, facts: Facts, log: ReadLog | None) -> None:
     if "last_shutdown" in system:
         times.append((system["last_shutdown"], system["sources"]["last_shutdown"]))
     for crash in facts["crashes"]:
-        if "time" in crash:
+        # Another Windows may have written its dump when this one did not run any more.
+        if "time" in crash and not crash.get("foreign"):
             times.append((crash["time"], source("dump", crash["item"], detail="SystemTime")))
     if not times:
         machine.gap(facts, "/system/disk_as_of", "neither the event log nor the SYSTEM hive nor a dump tells a time")

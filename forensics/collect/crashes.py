@@ -195,7 +195,7 @@ def decide_latest(facts: Facts, crashes: list[tuple[str, CrashDict]]) -> None:
     newest = next((time for time, _, because in own if because is None), "")
     for time, crash, because in own:
         if because is not None:
-            crash["latest"], crash["latest_because"] = False, because
+            crash["latest"], crash["latest_because"], crash["foreign"] = False, because, True
         elif time != newest:
             crash["latest"] = False
             crash["latest_because"] = "a newer dump is on the disk"

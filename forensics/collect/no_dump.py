@@ -41,7 +41,7 @@ class _Reason:
 def explain_missing(machine: Machine, facts: Facts, places: Places) -> None:
     """Say why no dump is there, where none is."""
     reported = undumped(facts)
-    kept = [crash for crash in facts["crashes"] if not crash.get("live")]
+    kept = [crash for crash in facts["crashes"] if not (crash.get("live") or crash.get("foreign"))]
     unread = any(gap["path"].startswith("/crashes") for gap in facts["gaps"])
     if reported is None and (kept or unread):
         return

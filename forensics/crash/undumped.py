@@ -20,6 +20,7 @@ def undumped(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
     since = before[-2] if len(before) > 1 else ""
     for crash in facts.get("crashes") or []:
         same = (crash.get("bugcheck") or {}).get("code") == reported.get("code")
-        if same and not crash.get("live") and since <= str(crash.get("time") or "") <= until:
+        other = crash.get("live") or crash.get("foreign")
+        if same and not other and since <= str(crash.get("time") or "") <= until:
             return None
     return reported

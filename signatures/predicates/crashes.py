@@ -4,7 +4,7 @@ A crash counts on a culprit from confidence medium up: a module that only a scan
 machine `crashed` (the loader puts `confidence: medium` beside every culprit). For the same reason `stack` looks at the
 frames that are exact or likely, never at guesses.
 
-A live report is no crash: a leaf that does not ask for `live` does not see it.
+A live report is no crash: a leaf that does not ask for `live` does not see it. No leaf sees a dump of another Windows.
 
 A module has a version only when the disk's file is that very build. Where it is not, or was not compared, the version
 is unknown, with that reason: the file may have been exchanged since.
@@ -125,7 +125,7 @@ class _Crashes(ListFamily):
         return f"crash of {when}" if when else "crash"
 
     def candidates(self, leaf: Leaf, world: World) -> Iterable[Mapping[str, Any]]:
-        items = super().candidates(leaf, world)
+        items = [item for item in super().candidates(leaf, world) if item.get("foreign") is not True]
         return items if leaf.field("live") is not None else [item for item in items if item.get("live") is not True]
 
     def test_field(self, test: FieldTest, item: Mapping[str, Any], context: Context) -> FieldResult:

@@ -80,6 +80,8 @@ def _facts(crash: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Copy", f"the same crash as {dump['copy_of']}"
     if crash.get("live"):
         yield "Live", str(crash.get("latest_because") or "a live report")
+    elif crash.get("foreign"):
+        yield "Foreign", f"no crash of this Windows: {crash.get('latest_because') or 'it is of another build'}"
     elif crash.get("latest_because") and not crash.get("latest", True):
         yield "Earlier", f"an earlier crash: {crash['latest_because']}"
 

@@ -305,7 +305,9 @@ def _lines(
         more = f", and {len(rest) - 1} more" if len(rest) > 1 else ""
         lines.append(f"Also {rest[0].get('state')}: {rest[0].get('title')} [{rest[0].get('rule')}]{more}")
     # The report of a machine that ran on is no crash.
-    earlier = [item for item in facts.get("crashes") or [] if item is not crash and not item.get("live")]
+    older = [item for item in facts.get("crashes") or [] if item is not crash and not item.get("live")]
+    earlier = [item for item in older if not item.get("foreign")]
+    foreign = [item for item in older if item.get("foreign")]
     other = None if reported else undumped(facts)
     if other:
         lines.append(f"The event log reports a stop before {moment(other.get('time'))}: {stop_code(other)}")
@@ -315,11 +317,12 @@ def _lines(
         lines.append(
             f"The boot before the latest, of {began}, ended without warning: power, reset, or a crash without a dump"
         )
-    if earlier:
-        of = earlier[0]
-        more = f", and {count_of(len(earlier) - 1, 'older one')}" if len(earlier) > 1 else ""
-        told = f"{stop_code(of.get('bugcheck') or {})}, {culprit_name(of)}"
-        lines.append(f"An earlier crash: {moment(of.get('time'))}, {told}{more}")
+    for lead, group in (("An earlier crash", earlier), ("A dump of another build of Windows", foreign)):
+        if group:
+            of = group[0]
+            more = f", and {count_of(len(group) - 1, 'older one')}" if len(group) > 1 else ""
+            told = f"{stop_code(of.get('bugcheck') or {})}, {culprit_name(of)}"
+            lines.append(f"{lead}: {moment(of.get('time'))}, {told}{more}")
     lines += several_lines(facts)
     broken = [f"{name} ({reason})" for name, reason in unreadable_boot_drivers(facts)]
     if broken:

@@ -175,6 +175,17 @@ def test_a_dump_of_another_build_is_of_another_windows_and_not_its_latest_crash(
     assert [crash["latest"] for crash in facts["crashes"] if crash["dump"]["where"] == "memory-dmp"] == [True]
 
 
+@pytest.mark.parametrize("build", ["20348", "14393"])
+def test_a_dump_of_another_build_in_the_page_file_tells_nothing_of_this_windows(build: str) -> None:
+    key = r"Microsoft\Windows NT\CurrentVersion"
+    software = {key: {"CurrentBuild": build, "CurrentBuildNumber": build, "InstallationType": "Server"}}
+    shut_down = "2021-02-19T00:00:00Z"
+    facts = booted({"software": software, "files": {PAGEFILE: carried()}}, shut_down)
+    assert only(facts)["foreign"] is True
+    assert facts["system"]["disk_as_of"] == shut_down
+    assert "foreign" not in only(booted({"files": {PAGEFILE: carried()}}, shut_down))
+
+
 @pytest.mark.parametrize(
     ("path", "where"),
     [

@@ -161,6 +161,11 @@ def test_a_dump_that_cannot_be_read_makes_crashes_unknown() -> None:
     assert answer('crash: {code: "0x50", absent: "yes"}', ["/crashes"]) == "unknown"
 
 
+def test_no_rule_sees_a_dump_of_another_windows() -> None:
+    assert answer(BLAMED, crashes=[{"culprit": "a.sys"}, {"culprit": "a.sys", "foreign": True}]) == "yes"
+    assert answer(BLAMED, crashes=[{"culprit": "a.sys", "foreign": True}]) == "no"
+
+
 def test_a_live_report_is_no_crash_unless_the_rule_asks_for_one() -> None:
     live = crash(culprit="a.sys", live="yes")
     assert answer(BLAMED, **live) == "no"

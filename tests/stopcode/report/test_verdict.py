@@ -73,6 +73,16 @@ def test_an_earlier_crash_is_a_line_and_never_the_sentence() -> None:
     assert any(line.startswith("An earlier crash: 2021-03-02 09:59:30 UTC, 0x7E") for line in made["lines"])
 
 
+def test_a_dump_of_another_windows_is_no_earlier_crash_of_this_one() -> None:
+    other = crash(latest=False, foreign=True, latest_because="the dump is of build 22621")
+    made = said(facts(system=SYSTEM, crashes=[other, crash(latest=False)], boot={"boots": BOOTS}))
+    about = [line for line in made["lines"] if "0x7E" in line]
+    assert [line.partition(":")[0] for line in about] == ["An earlier crash", "A dump of another build of Windows"]
+    assert "older one" not in about[0]
+    alone = said(facts(system=SYSTEM, crashes=[other], boot={"boots": CRASHED_BOOTS, "last_bugcheck": REPORTED}))
+    assert "no dump of it is left" in alone["sentence"]
+
+
 def test_a_machine_repaired_after_its_crash_is_not_called_exposed_and_one_that_is_not_is() -> None:
     old = crash(latest=False)
     ref = {"item": "\\Windows\\MEMORY.DMP", "latest": False}
