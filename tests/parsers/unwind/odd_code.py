@@ -31,6 +31,7 @@ _V8_CODES = b"\x04\x03\x01\x50"
 _V8_ROWS = 500
 
 NO_ROW = "a subroutine without a row that moves Rsp or writes a kept register"
+NO_ROW_CALLS = "a subroutine without a row that makes a call (the unwinder says that it has no data)"
 HANDLER = "a row with a language handler and no codes (the unwinder calls its answer uncertain)"
 V8 = "V8's built-in functions: one record for all of them, and no kept registers"
 PROLOG = "the prolog is not the one that the unwind data tells of"
@@ -51,8 +52,11 @@ def why(program: Program, row: Row | None, rva: int, called: int, what: str) -> 
     """
     if row is None:
         same = program.gap_at(called) == program.gap_at(rva) and called <= rva
-        depth, written = _moves(program, called if same else int(program.gap_at(rva).partition(".")[0], 0), rva)
-        return NO_ROW if depth or what in written else None
+        start = called if same else int(program.gap_at(rva).partition(".")[0], 0)
+        depth, written = _moves(program, start, rva)
+        if depth or what in written:
+            return NO_ROW
+        return NO_ROW_CALLS if _is_call(program, start, rva) else None
     if is_v8(program, row):
         return V8
     if not row.count and row.flags & 1 and rva > row.begin:
@@ -108,6 +112,12 @@ def _moves(program: Program, start: int, end: int) -> tuple[int, set[str]]:
                 depth += 1 << 16  # to where a register says
         written |= _writes(instruction)
     return depth, written
+
+
+def _is_call(program: Program, start: int, rva: int) -> bool:
+    """Whether straight code from `start` has a call whose last byte is at an RVA."""
+    code = _CAPSTONE.disasm_lite(program.image[start : rva + 1], start)
+    return any(at + size == rva + 1 and name == "call" for at, size, name, _operands in code)
 
 
 def _prolog_fits(program: Program, row: Row) -> bool:
