@@ -208,14 +208,20 @@ def _records(source: ByteSource, start: int, size: int, problems: list[str]) -> 
     if state != 1 or committed != pending:
         problems.append("a change of the configuration was under way; the database is read as it stands")
     data = read_exact(source, start + first, max(0, last * length - first), format="LDM")
-    found: list[Record] = []
+    numbered: dict[tuple[type[Record], int], Record] = {}
+    twice = False
     for record in _joined(data, length, problems):
         try:
             parsed = parse_record(record)
         except StopcodeError as error:
             problems.append(f"a record of the database is not read: {error.message}")
         else:
-            found += [parsed] if parsed is not None else []
+            if parsed is not None:
+                twice |= numbered.setdefault((type(parsed), parsed.id), parsed) is not parsed
+    if twice:
+        # Every copy and part so belongs to one volume, and putting volumes together takes no longer than reading them.
+        problems.append("several records of the database have one number; the first of them is taken")
+    found = list(numbered.values())
     kinds = (VolumeRecord, ComponentRecord, PartRecord, DiskRecord)
     if [sum(isinstance(record, kind) for record in found) for kind in kinds] != counts:
         problems.append("the database does not hold as many records as it says")

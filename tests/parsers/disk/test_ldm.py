@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,25 @@ def test_a_record_of_which_a_piece_is_missing_is_told() -> None:
     image = dynamic_disk("2003r2-simple-1")
     image.put(image.find(b"\x05Disk2$") - 27 + 14, b"\0\x03")  # three pieces, says the first; there are two
     assert any("not whole" in problem for problem in read(image).problems)
+
+
+def test_a_second_record_of_one_number_is_told_and_passed_over() -> None:
+    image = dynamic_disk("2008r2-mirrored-1")
+    plain = read(image)
+    start = image.find(b"VMDB")
+    last, length, first = struct.unpack(">III", image.read_at(start + 4, 12))
+    slots = [start + at for at in range(first, last * length, length)]
+    records = [image.read_at(at, length) for at in slots]
+    free = [at for at, record in zip(slots, records, strict=True) if record[14:16] == bytes(2)]
+    used = [record for record in records if record[14:16] != bytes(2)]
+    assert len(free) >= len(used)
+    for number, (at, record) in enumerate(zip(free, used, strict=False)):
+        # Pieces of one record have the same number of a group.
+        group = 0x10000 + int.from_bytes(record[8:12], "big")
+        image.put(at, b"VBLK" + (1000 + number).to_bytes(4, "big") + group.to_bytes(4, "big") + record[12:])
+    found = read(image)
+    assert (found.volumes, found.disks) == (plain.volumes, plain.disks)
+    assert any("one number" in problem for problem in found.problems)
 
 
 def test_a_database_that_claims_too_much_is_refused() -> None:
