@@ -202,11 +202,15 @@ class Dump:
     @cached_property
     def _secondary(self) -> list[SecondaryBlob]:
         body = self.triage or self._snapshot
+        found: list[SecondaryBlob] = []
         try:
-            return read_secondary(self.source, body.end) if body is not None else []
+            # One by one: what was read stays where the next header cannot be.
+            for blob in read_secondary(self.source, body.end) if body is not None else ():
+                found.append(blob)
         except ReadError as error:
-            self.diagnostics.info("dump.secondary-unreadable", f"the secondary data cannot be read: {error.message}")
-            return []
+            what = f"the secondary data behind its first {len(found)} blobs" if found else "the secondary data"
+            self.diagnostics.info("dump.secondary-unreadable", f"{what} cannot be read: {error.message}")
+        return found
 
     def secondary(self) -> list[SecondaryBlob]:
         """Return the blobs of secondary data behind the dump, in file order."""

@@ -45,9 +45,15 @@ def guid_text(raw: bytes) -> str:
     return f"{first:08x}-{second:04x}-{third:04x}-{rest[:2].hex()}-{rest[2:].hex()}"
 
 
-def read_secondary(source: ByteSource, offset: int) -> list[SecondaryBlob]:
-    """Return the blobs of the chain at a file offset; empty when there is none; ends where the chain breaks."""
-    return [blob for blob, _end in _chain(source, offset)]
+def read_secondary(source: ByteSource, offset: int) -> Iterator[SecondaryBlob]:
+    """Yield the blobs of the chain at a file offset; none when there is no chain; ends where it breaks.
+
+    Raises:
+        ReadError: the next blob's header cannot be read; those before it were given.
+
+    """
+    for blob, _end in _chain(source, offset):
+        yield blob
 
 
 def secondary_end(source: ByteSource, offset: int) -> int:

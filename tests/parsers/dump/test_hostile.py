@@ -26,6 +26,7 @@ from tests.parsers.dump.builder import (
     header32,
     header64,
     rdmp_dump,
+    secondary,
     server2019,
     write_x64,
 )
@@ -428,6 +429,15 @@ class BadSectors:
         if offset < self._high and self._low < offset + length and length > 0:
             raise ReadError("bad sector", address=offset)
         return self._data[offset : offset + length]
+
+
+def test_secondary_data_is_kept_up_to_the_header_that_cannot_be_read() -> None:
+    body = write_x64(server2019(), 6)
+    chain = secondary([(bytes(range(16)), b"abc"), (bytes(16), b"def"), (bytes(16), b"ghi")])
+    second = len(body) + 0x10 + 0x20 + 4 + 3 + 1
+    dump = open_dump(BadSectors(body + chain, second + 4, second + 5))
+    assert [(blob.tag[:8], blob.size) for blob in dump.secondary()] == [("03020100", 3)]
+    assert codes(dump) == {"dump.secondary-unreadable"}
 
 
 @pytest.mark.realdata
