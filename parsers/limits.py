@@ -69,6 +69,7 @@ __all__ = [
     "MAX_LAYOUT_FOLDERS",
     "MAX_LDM_DATABASE",
     "MAX_LDM_PARTS",
+    "MAX_LDM_RECORDS",
     "MAX_LOADED_MODULES",
     "MAX_MEMORY_RUNS",
     "MAX_NTFS_EXTENSIONS",
@@ -353,6 +354,8 @@ MAX_BITLOCKER_TRIES = 16
 MAX_KEYS = 10_000
 #: Bytes of a dynamic disk's database; Windows makes 1 MiB.
 MAX_LDM_DATABASE = 8 << 20
+#: Records of it; the database that Windows makes has room for fewer, of 128 bytes each.
+MAX_LDM_RECORDS = 1 << 13
 #: Shadow copies of one volume; Windows keeps at most 512.
 MAX_SHADOW_COPIES = 512
 #: Blocks of the tables of a shadow copy and of all newer ones; each tells of 508 blocks of 16 KiB: 32 GiB together.

@@ -20,7 +20,7 @@ from parsers.bytesource import ByteSource, read_exact
 from parsers.disk.ldm_records import ComponentRecord, DiskRecord, PartRecord, Record, VolumeRecord, parse_record
 from parsers.disk.partitions import LDM_METADATA, PartitionTable
 from parsers.errors import FormatError, StopcodeError, UnsupportedError
-from parsers.limits import MAX_LDM_DATABASE, require_count
+from parsers.limits import MAX_LDM_DATABASE, MAX_LDM_RECORDS, require_count
 
 __all__ = ["DynamicDisk", "DynamicVolume", "Part", "read_dynamic_disk"]
 
@@ -210,7 +210,8 @@ def _records(source: ByteSource, start: int, size: int, problems: list[str]) -> 
     data = read_exact(source, start + first, max(0, last * length - first), format="LDM")
     numbered: dict[tuple[type[Record], int], Record] = {}
     twice = False
-    for record in _joined(data, length, problems):
+    for count, record in enumerate(_joined(data, length, problems), 1):
+        require_count(count, MAX_LDM_RECORDS, format="LDM", what="number of records")
         try:
             parsed = parse_record(record)
         except StopcodeError as error:

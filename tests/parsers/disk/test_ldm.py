@@ -220,6 +220,13 @@ def test_a_database_that_claims_too_much_is_refused() -> None:
         read(image)
 
 
+def test_a_database_has_no_more_records_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = dynamic_disk("2003r2-simple-1")
+    monkeypatch.setattr("parsers.disk.ldm.MAX_LDM_RECORDS", 5)
+    with pytest.raises(FormatError, match="number of records"):
+        read(image)
+
+
 def test_another_version_is_refused() -> None:
     image = dynamic_disk("2003r2-simple-1")
     image.put(image.find(b"VMDB") + 0x12, b"\0\x05")
