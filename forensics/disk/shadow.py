@@ -7,7 +7,7 @@ from typing import NamedTuple
 from forensics.facts import ShadowCopyDict, filetime_to_iso
 from parsers.bytesource import ByteSource
 from parsers.diagnostics import Diagnostics
-from parsers.errors import OpenError, StopcodeError
+from parsers.errors import FormatError, OpenError, StopcodeError
 from parsers.vss import ShadowCopy, read_shadow_copies
 
 __all__ = ["Shadowed", "no_shadow_copy", "with_shadow_copies"]
@@ -65,6 +65,9 @@ def with_shadow_copies(source: ByteSource, offset: int, wanted: str, diagnostics
             from parsers.vss_volume import ShadowVolume
 
             try:
+                if found.problem:
+                    # What a copy does not hold itself, a newer one that is missing in the list may.
+                    raise FormatError("VSS", f"the list of copies is not whole: {found.problem}")
                 shadow = ShadowVolume(source, found.copies, number)
             except StopcodeError as error:
                 message = f"the shadow copy {copy.id} cannot be read: {error.message}"
@@ -91,9 +94,16 @@ def _described(copy: ShadowCopy) -> ShadowCopyDict:
     return made
 
 
-def no_shadow_copy(wanted: str, copies: list[ShadowCopyDict]) -> OpenError:
-    """Return the error for a shadow copy that no volume has."""
+def no_shadow_copy(wanted: str, copies: list[ShadowCopyDict], unread: list[str]) -> OpenError:
+    """Return the error for a shadow copy that no volume has.
+
+    Args:
+        wanted: its identifier, as it was asked for.
+        copies: those that there are.
+        unread: volumes that may have it, each with the reason why that is not known.
+
+    """
     there = "; ".join(f"{copy['id']} of {copy.get('created', 'an unknown time')}" for copy in copies if "id" in copy)
-    return OpenError(
-        f"no volume has the shadow copy {wanted}", hint=f"there are: {there}" if there else "there is none"
-    )
+    hints = [f"there are: {there}"] if there else [] if unread else ["there is none"]
+    hints += [f"not known of {volume}" for volume in unread]
+    return OpenError(f"no volume has the shadow copy {wanted}", hint="; ".join(hints))

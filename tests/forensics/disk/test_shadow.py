@@ -12,6 +12,7 @@ import pytest
 from forensics.disk import ImageOptions, open_image
 from parsers.diagnostics import Diagnostics
 from parsers.errors import OpenError, UnsupportedError
+from tests.forensics.disk.bitlocker_volumes import Way, encrypt
 from tests.forensics.disk.ntfs_disks import mbr_disk, ntfs_volume, run, software
 from tests.parsers.vss_writer import BLOCK, guid, kept
 
@@ -101,6 +102,32 @@ def test_a_damaged_copy_is_told_and_is_an_error_for_whoever_asks_for_it(disk: Pa
     place.write_bytes(data)
     with pytest.raises(OpenError, match="cannot be read"):
         build_of(place, COPY)
+
+
+@made
+def test_no_copy_is_read_where_the_list_of_copies_is_not_whole(disk: Path, tmp_path: Path) -> None:
+    # What a newer copy, missing in the list, keeps of this one would be taken from the volume as it is now.
+    data = bytearray(disk.read_bytes())
+    catalog = (1 << 20) + (12 << 20)
+    assert data[catalog + 20] == 2
+    data[catalog + 40 : catalog + 48] = (3 * BLOCK).to_bytes(8, "little")
+    place = tmp_path / "disk.img"
+    place.write_bytes(data)
+    build, diagnostics = build_of(place)
+    assert build == "18362"
+    assert "volume.shadow-copies-damaged" in codes(diagnostics)
+    with pytest.raises(OpenError, match="not whole"):
+        build_of(place, COPY)
+
+
+def test_a_locked_volume_is_named_where_no_other_has_the_copy(tmp_path: Path) -> None:
+    volume = tmp_path / "volume.img"
+    volume.write_bytes(encrypt(bytes(4 << 20), [Way(0x0500, UUID(int=1))]))
+    disk = mbr_disk(tmp_path / "disk.img", [volume])
+    with pytest.raises(OpenError, match="no volume has the shadow copy") as caught:
+        build_of(disk, "12345678")
+    assert caught.value.hint.startswith("not known of the volume at 0x100000: ")
+    assert "there is none" not in caught.value.hint
 
 
 def test_collected_files_have_no_shadow_copies(tmp_path: Path) -> None:
