@@ -19,8 +19,8 @@ from forensics.facts import Culprit
 
 __all__ = ["by_object"]
 
-#: 0x9F by parameter 1: which parameters are device objects.
-_POWER_DEVICES = {1: (2,), 2: (2, 3), 5: (2,), 0x500: (3, 4)}
+#: 0x9F by parameter 1: which parameters are device objects, the one that broke the rule before the one it was for.
+_POWER_DEVICES = {1: (2,), 2: (3, 2), 5: (2,), 0x500: (4, 3)}
 #: Further IRPs that are told.
 _MAX_OTHER_IRPS = 4
 _IRP_MAJOR = {0x03: "read", 0x04: "write", 0x0E: "device control", 0x0F: "internal control", 0x16: "power", 0x1B: "PnP"}
@@ -51,6 +51,9 @@ def _by_power(case: CrashCase) -> Culprit | None:
             device = read_device(evidence, evidence.parameters[number - 1])
             if device is not None and device.module is not None:
                 words = f"parameter {number} is the device object {device.address:#x} of {driver_words(device)}"
+                if blame_order(policy_of(device.module.name).kind) > 1:
+                    # Every parameter that is a device is told of later (`blame_parameters`).
+                    continue
                 return case.verdict("driver", device.module, "medium", [words])
         return None
     because: list[str] = []
@@ -85,30 +88,25 @@ def _by_power(case: CrashCase) -> Culprit | None:
         if not any(device.address == pdo.address for device in chain):
             chain.append(pdo)
         because += _other_irps(case, triage, irp_address, pdo_address)
-    holders = [device for device in chain if device.module is not None]
-    if not holders:
-        return None
-    chosen = next(
-        (d for d in holders if d.module is not None and blame_order(policy_of(d.module.name).kind) <= 1), None
-    )
-    picked = chosen or holders[-1]
-    for device in holders:
-        if device is picked:
+    holders = [device.module for device in chain if device.module is not None]
+    order = {module.base: blame_order(policy_of(module.name).kind) for module in holders}
+    # Where all of them carry the requests of others, the one that holds this one is nearer than the bus below.
+    picked = next((one for most in (1, 2) for one in holders if order[one.base] <= most), None)
+    for module in holders:
+        if module is picked:
             break
-        if device.module is not None:
-            case.others.append(
-                f"{device.module.name} holds the IRP or passes it on: {policy_of(device.module.name).reason}"
-            )
-    if picked.module is None:
+        case.others.append(f"{module.name} holds the IRP or passes it on: {policy_of(module.name).reason}")
+    if picked is None:
         return None
-    if picked is not holders[0]:
-        because.append(
-            f"the drivers above it only pass requests on: {picked.module.name} is the first that does the work"
-        )
+    is_worker = order[picked.base] <= 1
+    if not is_worker:
+        case.against.append("the drivers of this device stack mostly carry the requests of others")
+    elif picked is not holders[0]:
+        because.append(f"the drivers above it only pass requests on: {picked.name} is the first that does the work")
     case.against.append("the device itself (a disk, a controller, the host's storage) may not have answered its driver")
     if case.process:
         case.others.append(f"{case.process}, the current process, was only interrupted by the timer")
-    return case.verdict("driver", picked.module, "medium", because)
+    return case.verdict("driver", picked, "medium" if is_worker else "low", because)
 
 
 def _other_irps(case: CrashCase, triage: int, irp_address: int, pdo_address: int) -> list[str]:

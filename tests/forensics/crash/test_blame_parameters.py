@@ -210,6 +210,27 @@ def test_a_device_that_fails_at_power_names_its_driver_by_whichever_parameter(ki
     assert named(crash) == ("vmstorfl.sys", "medium")
 
 
+@pytest.mark.parametrize(("kind", "offender", "target"), [(2, 3, 2), (0x500, 4, 3)])
+def test_the_device_that_completed_a_power_irp_comes_before_the_one_that_it_was_for(
+    kind: int, offender: int, target: int
+) -> None:
+    machine = server2019()
+    device(machine, POOL + 0x1000, POOL + 0x1800, DRIVER_BASE, "\\Driver\\storflt")
+    device(machine, POOL + 0x2000, POOL + 0x2800, DRIVER_BASE, "\\Driver\\other")
+    values = [kind, 0, 0, 0]
+    values[offender - 1], values[target - 1] = POOL + 0x1000, POOL + 0x2000
+    crash = crash_of(machine, 0x9F, (values[0], values[1], values[2], values[3]))
+    assert crash["culprit"]["because"][0].startswith(f"parameter {offender} is the device object")
+
+
+def test_the_bus_that_owns_a_device_which_failed_at_power_is_not_blamed_for_it() -> None:
+    machine = server2019()
+    device(machine, POOL + 0x1000, POOL + 0x1800, WDF_BASE, "\\Driver\\pci")
+    crash = crash_of(machine, 0x9F, (5, POOL + 0x1000, 0, 0))
+    assert named(crash) == ("vmstorfl.sys", "low")  # of the stack
+    assert len([line for line in crash["culprit"]["others"] if "Wdf01000.sys" in line]) == 1
+
+
 def test_the_place_of_the_fault_comes_before_an_object() -> None:
     machine = server2019()
     machine.put(POOL, context_x64(DRIVER_BASE + 0x2222, 0))

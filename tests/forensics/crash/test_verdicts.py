@@ -234,6 +234,17 @@ def test_a_blocked_irp_passes_from_class_driver_to_port_driver() -> None:
     assert any("Wdf01000.sys" in line for line in culprit["others"])
 
 
+def test_among_carriers_alone_the_holder_of_the_irp_is_a_hint_and_the_bus_below_it_is_not_named() -> None:
+    machine = server2019()
+    device(machine, POOL + 0x3000, POOL + 0x3800, NT, "\\Driver\\pci")
+    device(machine, POOL + 0x1000, POOL + 0x1800, WDF_BASE, "\\Driver\\Wdf01000", below=POOL + 0x3000)
+    irp(machine, POOL, POOL + 0x1000)
+    culprit = crash_of(machine, 0x9F, (3, POOL + 0x3000, 0, POOL))["culprit"]
+    assert (culprit["module"], culprit["confidence"]) == ("Wdf01000.sys", "low")
+    assert not any("does the work" in line for line in culprit["because"])
+    assert any("mostly carry" in line for line in culprit["against"])
+
+
 def test_devices_that_are_attached_in_a_circle_end() -> None:
     machine = server2019()
     device(machine, POOL + 0x1000, POOL + 0x1800, WDF_BASE, "\\Driver\\a", below=POOL + 0x3000)
