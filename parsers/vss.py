@@ -111,6 +111,8 @@ def read_shadow_copies(volume: ByteSource) -> ShadowCopies | None:
                     blocks, store, header, _, bitmap, previous = _PLACES.unpack_from(entry)
                     places[store] = (header, blocks, bitmap, previous)
                 require_count(len(made), MAX_SHADOW_COPIES, format="VSS", what="number of shadow copies")
+        if places.keys() - made.keys():
+            problem = "the catalog has a store of a copy that it does not name"
     except StopcodeError as error:
         problem = error.message
     copies = [_copy(volume, store, *made[store], places.get(store)) for store in made]

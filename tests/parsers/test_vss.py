@@ -196,6 +196,15 @@ def test_a_catalog_that_leads_in_circles_gives_what_was_read_of_it() -> None:
     assert "circles" in found.problem
 
 
+def test_a_store_whose_copy_the_catalog_does_not_name_makes_the_list_doubtful() -> None:
+    # The entry that names the newer copy is damaged; that of its store stands.
+    at = 10 * BLOCK + 128
+    assert TWO[at] == 2
+    found = copies(changed(at, b"\x12"))
+    assert len(found.copies) == 1
+    assert "does not name" in found.problem
+
+
 def test_a_damaged_store_is_told_and_the_others_are_listed() -> None:
     data = changed(20 * BLOCK, bytes(16))
     found = copies(data)
