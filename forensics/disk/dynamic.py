@@ -68,7 +68,7 @@ def dynamic_places(disk: ByteSource, table: PartitionTable, diagnostics: Diagnos
     diagnostics.info(
         "disk.dynamic",
         f"The disk is {found.name or 'a disk'} of the dynamic disk group {found.group}, which has "
-        f"{len(found.disks)} disks",
+        f"{len(found.disks)} disk{'' if len(found.disks) == 1 else 's'}",
     )
     places = [_place(disk, volume, diagnostics) for volume in found.volumes if _parts_here(volume)]
     return sorted(places, key=lambda place: place.offset)
