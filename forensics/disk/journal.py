@@ -43,7 +43,8 @@ def with_journal(
         try:
             after = NtfsVolume(journal.source, ntfs.boot, journal.content)
         except StopcodeError as error:
-            journal.state, journal.problem = "not replayed", error.message
+            journal.state = "unreadable"
+            journal.problem = f"with it the volume cannot be read ({error.message})"
     where = f"the volume at {offset:#x}"
     if journal.state == "unreadable":
         diagnostics.warning(

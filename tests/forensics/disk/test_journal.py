@@ -10,9 +10,11 @@ import pytest
 
 from forensics.disk.files import NtfsFiles
 from forensics.disk.volumes import Volume, find_volumes
-from parsers.bytesource import BytesSource
+from parsers.bytesource import ByteSource, BytesSource
 from parsers.diagnostics import Diagnostics
 from parsers.errors import StopcodeError
+from parsers.ntfs import NtfsVolume
+from parsers.ntfs.journal import Journal, read_journal
 from tests.forensics.disk.ntfs_disks import ntfs_volume, run
 from tests.parsers.ntfs.journals import LogWriter, Raw, Step, made_dirty, with_log
 
@@ -107,6 +109,25 @@ def test_a_transaction_that_was_under_way_is_undone_and_that_is_told(volumes: tu
     message = told(diagnostics)["ntfs.journal-open"]
     assert message.startswith("info: ")
     assert "one transaction that was under way is undone" in message
+
+
+@made
+def test_a_journal_with_which_the_volume_cannot_be_opened_is_not_called_replayed(
+    volumes: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ruinous(ntfs: NtfsVolume, source: ByteSource) -> Journal:
+        journal = read_journal(ntfs, source)
+        journal.source = BytesSource(bytes(source.size))
+        return journal
+
+    monkeypatch.setattr("forensics.disk.journal.read_journal", ruinous)
+    volume, diagnostics = opened(made_dirty(*volumes))
+    assert volume.fact().get("journal") == "unreadable"
+    assert volume.ntfs is not None
+    assert NtfsFiles(volume.ntfs).open(DRIVER).size == 12_002
+    messages = told(diagnostics)
+    assert "read as it stands: with it the volume cannot be read" in messages["ntfs.journal-unreadable"]
+    assert not any("done in memory" in message for message in messages.values())
 
 
 @made
