@@ -2,7 +2,8 @@
 
 One wrong bit is what failing memory leaves; a wrong value of software seldom looks so. Because many addresses have a
 mapped neighbour in their low bits, only bits count that no arithmetic of a driver is likely to change alone: those that
-break the canonical form, and those far above the size of any object, when exactly one of them leads to a sound place.
+break the canonical form, and those far above the size of a pool's used part, when exactly one of them leads to a sound
+place.
 
 The canonical form is asked of x64 alone: ARM64 may ignore an address's top byte, and a failed check of a signed pointer
 sets a bit there on purpose. Pointers of x86 are not asked at all: its address space is so full that every other wrong
@@ -28,8 +29,9 @@ _MASK = (1 << 64) - 1
 _KERNEL = 0xFFFF_8000_0000_0000
 #: Below this a pointer is null with an offset: a mistake of software.
 _NEAR_NULL = 0x10000
-#: Bits of a canonical kernel address that are tried: 16 MiB and more away.
-_HIGH_BITS = range(24, 47)
+#: Bits of a canonical kernel address that are tried: 8 GiB and more away. Nearer by, a stale pointer into the same
+#: pool, or to what was mapped for a request, has mapped neighbours too, and often exactly one.
+_HIGH_BITS = range(33, 47)
 #: Below this page number (4 GiB) devices lie among the memory of every machine.
 _DEVICES = 0x100000
 #: An ARM64 page's entry: valid; the number of the bit that makes it a page; accessed.

@@ -109,6 +109,14 @@ def test_a_canonical_pointer_one_high_bit_from_memory_is_low(chain: Chain) -> No
     assert crash["flipped_bits"][0]["bit"] == 38
 
 
+@pytest.mark.parametrize("bit", [24, 28, 32])
+def test_a_pointer_into_the_same_region_that_is_not_mapped_any_more_accuses_no_machine(chain: Chain, bit: int) -> None:
+    stale = (POOL + 0x4100) ^ 1 << bit
+    crash = exception(chain, context_x64(chain.rip, RSP, rdx=stale), chain.rip, 0xC0000005, 1, stale)
+    assert (crash["culprit"]["kind"], crash["culprit"]["module"]) == ("driver", "vmstorfl.sys")
+    assert "flipped_bits" not in crash
+
+
 def functions(path: Path) -> tuple[list[tuple[int, int]], bytes]:
     """(begin, end) of a file's rows and its mapped image, by pefile."""
     pe = pefile.PE(str(path))
