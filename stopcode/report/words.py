@@ -149,6 +149,8 @@ def caused_by(crash: Mapping[str, Any]) -> str:
         return f"the stack hints at {culprit_name(crash)}, which is no proof"
     if _accuses_nobody(crash):
         return "nobody is accused: the machine ran on"
+    if kind == "hardware" and culprit.get("confidence") == "low":
+        return "the evidence hints at the hardware, which is no proof"
     if kind in _CAUSES:
         return _CAUSES[kind] + (f" ({module})" if module else "")
     return "no driver can be named"
