@@ -37,6 +37,7 @@ def by_object(case: CrashCase) -> Culprit | None:
     if case.code == 0x10D:
         return _by_framework_client(case)
     if case.code in _DISPLAY:
+        case.against.append("the graphics card itself (heat, power, its memory) may not have answered its driver")
         return _by_address(case, 2, "high", "an address in the display driver that did not answer")
     if case.code == 0x135:
         return _by_address(case, 3, "high", "the registry callback that raised the exception")

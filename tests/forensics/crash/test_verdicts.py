@@ -209,6 +209,7 @@ def test_who_only_finds_damage_is_never_named_even_by_an_exact_stack(code: int) 
 def test_a_display_driver_is_named_by_parameter_2() -> None:
     culprit = crash_of(server2019(), 0x116, (POOL, DRIVER_BASE + 0x100, 0xC000009A, 4))["culprit"]
     assert (culprit["module"], culprit["confidence"]) == ("vmstorfl.sys", "high")
+    assert any("graphics card itself" in line for line in culprit["against"])
 
 
 def test_a_live_dump_of_a_display_driver_still_names_it() -> None:
