@@ -207,7 +207,8 @@ def test_nothing_found_is_only_clear_when_everything_was_read() -> None:
     [
         ({"kind": "driver", "module": "x.sys", "confidence": "low"}, "the stack hints at x.sys, which is no proof"),
         ({"kind": "hardware", "module": None, "confidence": "high"}, "the evidence points at the hardware"),
-        ({"kind": "hardware", "module": None, "confidence": "low"}, "the evidence hints at the hardware, which is no proof"),
+        ({"kind": "hardware", "module": None, "confidence": "low"}, "the evidence hints at the hardware, which is no "
+                                                                    "proof"),
         ({"kind": "manual", "module": None, "confidence": "high"}, "somebody stopped it on purpose"),
         ({"kind": "boot", "module": None, "confidence": "medium"}, "Windows could not reach what it starts from"),
         ({"kind": "process", "module": "csrss.exe", "confidence": "high"}, "a process that Windows cannot do without "
