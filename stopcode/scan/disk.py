@@ -19,6 +19,7 @@ from forensics.disk.volumes import find_volumes
 from forensics.disk.windows import WindowsVolume
 from forensics.facts import Wants, empty_facts
 from forensics.remote.address import is_address, shown_address
+from forensics.remote.ranges import RemoteError
 from parsers.bytesource import WindowSource
 from parsers.diagnostics import Diagnostics
 from parsers.disk.extents import merged
@@ -142,6 +143,14 @@ class DiskImage:
         self._finished(self.document)
 
     def _finished(self, document: DiskDocument) -> DiskDocument:
+        failure = self._container.remote.failure if self._container.remote is not None else None
+        # That nothing more can be read is told where it comes up.
+        if failure is not None and not isinstance(failure, RemoteError):
+            self._diagnostics.error(
+                "disk.unreadable",
+                f"The image's server failed: {failure.message}; what is told as damaged or missing may be neither",
+                hint="look again when the server is well",
+            )
         document["diagnostics"] = [item.to_dict() for item in self._diagnostics.items]
         document["stats"] = self._clock.stats(self._container.bytes_read, self._container.requests)
         return document

@@ -156,6 +156,21 @@ def test_what_a_disk_is_ends_where_its_server_does_and_says_so(call: Stopcode, s
     assert done.document["container"]["kind"] == "VHDX"
 
 
+def test_a_server_that_fails_once_is_no_damage_of_the_disk_that_is_described(
+    call: Stopcode, server: Files, listed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forensics.remote.patience._FIRST_WAIT_S", 0.0)
+    doubted = 0
+    for count in (12, 20):
+        # One range fails with all its tries; all others come.
+        server.moods[:] = [after(count, times(4, busy))]
+        done = quiet(call("disk", "-o", "json", "--url-file", listed))
+        told = [item["message"] for item in done.document["diagnostics"] if item["severity"] == "error"]
+        assert done.code == Exit.PARTIAL
+        doubted += any("may be neither" in message for message in told)
+    assert doubted == 2
+
+
 def test_a_server_without_ranges_and_one_that_refuses_end_the_scan(
     call: Stopcode, server: Files, listed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
