@@ -31,7 +31,11 @@ _LATER = frozenset(
     | {"rtm", "hle", "sha", "pclmul", "f16c", "xop", "tbm", "sgx", "smap", "fsgsbase", "vm"}
 )
 #: The same, for those that capstone puts into no group.
-_LATER_NAMES = frozenset({"popcnt", "lzcnt", "tzcnt", "movbe", "crc32", "rdrand", "rdseed", "rdpid", "xsave", "xrstor"})
+_LATER_NAMES = frozenset(
+    {"popcnt", "lzcnt", "tzcnt", "movbe", "crc32", "rdrand", "rdseed", "rdpid", "xsave", "xrstor", "setssbsy"}
+)
+#: A `mov` of this group names a control, debug or segment register: one that is not there (CR1), or not to write (CS).
+_PRIVILEGED = "privilege"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def judge_illegal(evidence: Evidence, address: int) -> IllegalInstruction:
                 return IllegalInstruction("extension", text, own, feature, has)
         return IllegalInstruction("extension", text, own)
     common = found.mnemonic in _COMMON or found.mnemonic.startswith(_COMMON_PREFIXES)
-    return IllegalInstruction("common" if common else "open", text, own)
+    return IllegalInstruction("common" if common and _PRIVILEGED not in groups else "open", text, own)
 
 
 def is_function_start(evidence: Evidence, address: int) -> bool:

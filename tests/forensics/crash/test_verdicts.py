@@ -206,6 +206,26 @@ def test_who_only_finds_damage_is_never_named_even_by_an_exact_stack(code: int) 
     assert any("vmstorfl.sys+0x1301 on the stack" in line for line in crash["culprit"]["others"])
 
 
+@pytest.mark.parametrize(
+    ("code", "accuses"),
+    [
+        ("0f22c8", False),  # mov cr1, rax: there is no CR1
+        ("0f23e0", False),  # mov dr4, rax: illegal where CR4.DE is set
+        ("8ec8", False),  # mov cs, eax
+        ("f30f01e8", False),  # setssbsy: of shadow stacks alone
+        ("4889d8", True),  # mov rax, rbx
+        ("0f94c0", True),  # sete al
+    ],
+)
+def test_only_an_instruction_that_no_sound_processor_refuses_accuses_the_processor(code: str, accuses: bool) -> None:
+    machine = server2019()
+    rip = DRIVER_BASE + 0x2222
+    machine.put(rip, bytes.fromhex(code).ljust(16, b"\x90"))
+    machine.put(POOL, context_x64(rip, RSP))
+    culprit = crash_of(machine, 0x3B, (0xC000001D, rip, POOL, 0))["culprit"]
+    assert (culprit["kind"] == "hardware") is accuses
+
+
 def test_a_display_driver_is_named_by_parameter_2() -> None:
     culprit = crash_of(server2019(), 0x116, (POOL, DRIVER_BASE + 0x100, 0xC000009A, 4))["culprit"]
     assert (culprit["module"], culprit["confidence"]) == ("vmstorfl.sys", "high")
