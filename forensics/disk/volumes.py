@@ -143,7 +143,11 @@ def find_volumes(
         if not volume.problem:
             _open_any(volume, diagnostics, keys or VolumeKeys(), shadow_copy)
     if shadow_copy and not any(volume.shadow_copy for volume in volumes):
-        unread = [f"the volume at {volume.offset:#x}: {volume.problem}" for volume in volumes if volume.problem]
+        unread = [
+            f"the volume at {volume.offset:#x}: {volume.problem}{f' ({volume.hint})' if volume.hint else ''}"
+            for volume in volumes
+            if volume.problem
+        ]
         raise no_shadow_copy(shadow_copy, [copy for volume in volumes for copy in volume.shadow_copies], unread)
     return table, volumes
 

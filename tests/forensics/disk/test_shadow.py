@@ -128,6 +128,7 @@ def test_a_locked_volume_is_named_where_no_other_has_the_copy(tmp_path: Path) ->
         build_of(disk, "12345678")
     assert caught.value.hint.startswith("not known of the volume at 0x100000: ")
     assert "there is none" not in caught.value.hint
+    assert "--recovery-password-file" in caught.value.hint
 
 
 def test_collected_files_have_no_shadow_copies(tmp_path: Path) -> None:
