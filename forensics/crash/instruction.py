@@ -61,8 +61,9 @@ class IllegalInstruction:
 
 
 def judge_illegal(evidence: Evidence, address: int) -> IllegalInstruction:
-    """Decode the instruction at an address of an x64 dump."""
-    data = evidence.code_bytes(address, 15)
+    """Decode the instruction at an address of an x64 dump: of its memory alone, for a file has what should be there."""
+    data = evidence.attempt(evidence.memory.read_available, address, 15) or b""
+    data = data[:15]
     if not data:
         return IllegalInstruction("absent", "", b"")
     found = next(decoder_x86().disasm(data, address, 1), None)

@@ -45,6 +45,21 @@ def test_unwind_data_comes_from_a_folder_of_any_layout(tmp_path: Path, layout: s
     assert found["fit"]["instruction"].startswith("mov dword ptr [rdx], 1")
 
 
+@pytest.mark.peer("x86_64-w64-mingw32-gcc")
+def test_a_file_does_not_tell_which_bytes_the_processor_called_illegal(tmp_path: Path) -> None:
+    chain = run(tmp_path, direct=True, in_memory=False)
+    for built in chain.modules:
+        (tmp_path / "images").mkdir(exist_ok=True)
+        shutil.copyfile(chain.files[built.base], tmp_path / "images" / built.name)
+    chain.machine.put(POOL + 0x8000, chain.context)
+    images = FolderImages(tmp_path / "images")
+    found = crash_of(chain.machine, 0x3B, (0xC000001D, chain.rip, POOL + 0x8000, 0), images=images)
+    culprit = found["culprit"]
+    assert (culprit["kind"], culprit["module"], culprit["confidence"]) == ("driver", "vmstorfl.sys", "medium")
+    assert not any("memory holds" in line for line in culprit["because"])
+    assert any("are not in the dump" in line for line in culprit["against"])
+
+
 def test_another_build_of_the_name_is_not_the_modules(tmp_path: Path) -> None:
     (tmp_path / "x.sys").write_bytes(pe(0x2222, 0x3000, 0x77))
     (tmp_path / "y.sys").write_bytes(b"nothing")
