@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from forensics.crash.blame_parameters import driver_words
 from forensics.crash.case import CrashCase
-from forensics.crash.hardware import one_bit, storage_words, whea_record, whea_words
+from forensics.crash.hardware import WHEA_SOURCES, one_bit, storage_words, whea_record, whea_words
 from forensics.crash.instruction import is_function_start, judge_illegal
 from forensics.crash.live import live_because
 from forensics.crash.ntstatus import describe_status
@@ -147,9 +147,8 @@ def by_hardware(case: CrashCase) -> Culprit | None:
             case.absent(2, "error record")
         if p1 == _DEVICE_DRIVER:
             case.against.append("a device's own driver reported the error: it may misread its device")
-        return case.verdict(
-            "hardware", None, "medium" if p1 == _DEVICE_DRIVER else "high", whea_words(evidence, record)
-        )
+        sure = p1 != _DEVICE_DRIVER and (record is not None or p1 in WHEA_SOURCES)
+        return case.verdict("hardware", None, "high" if sure else "medium", whea_words(evidence, record))
     if case.code == 0x9C:
         return case.verdict("hardware", None, "high", ["bug check 0x9c: the processor reported a machine check"])
     if case.code in (0x12B, 0x2E):

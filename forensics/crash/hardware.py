@@ -22,7 +22,8 @@ STORAGE_STATUS = frozenset({0xC000000E, 0xC000009C, 0xC000009D, 0xC000016A, 0xC0
 
 _IN_PAGE_ERROR = 0xC0000006
 
-_WHEA_SOURCE = {
+#: 0x124, parameter 1: what reported the error (its page in Microsoft's documentation).
+WHEA_SOURCES = {
     0: "machine check", 1: "corrected machine check", 2: "corrected platform error", 3: "non-maskable interrupt",
     4: "PCI Express", 5: "generic hardware error", 6: "initialisation error", 7: "boot error",
     0x10: "a device's driver",
@@ -68,7 +69,7 @@ def whea_record(evidence: Evidence) -> WheaRecord | None:
 def whea_words(evidence: Evidence, record: WheaRecord | None) -> list[str]:
     """Say what a 0x124 tells: the source, the record's sections, the machine check status."""
     source, address, high, low = evidence.parameters
-    words = [f"parameter 1 is {source:#x}: error source {_WHEA_SOURCE.get(source, 'of another kind')}"]
+    words = [f"parameter 1 is {source:#x}: error source {WHEA_SOURCES.get(source, 'of another kind')}"]
     if record is not None:
         names = ", ".join(section.kind for section in record.sections) or "none readable"
         words.append(f"the error record at {address:#x} (parameter 2) is {record.severity} and has sections: {names}")

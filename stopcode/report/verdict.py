@@ -147,16 +147,20 @@ def _without_dump(machine: str, facts: Mapping[str, Any]) -> tuple[str, bool]:
         return f"{machine}: {told}; {began} and nothing tells how that ended.", True
     if newest.get("end") == "shutdown":
         return f"{machine} was shut down cleanly on {moment(newest.get('ended'))}, after its latest boot.", False
-    unknown = "crashes" in _unread(facts)
+    unread = _unread(facts)
+    unknown = "crashes" in unread
+    where = "on the disk"
+    if "crash_settings" in unread:
+        where = "where dumps usually lie; whether they were written elsewhere could not be read"
     if newest:
         ran = f", it ran until {moment(ran_until)} at least" if ran_until else ""
         began = f"{machine}: its latest boot began on {moment(newest['started'])}{ran}"
         if unknown:
             return f"{began}, and whether a crash of it is on the disk could not be read.", False
-        return f"{began}{',' * bool(ran)} and no crash of it is on the disk.", False
+        return f"{began}{',' * bool(ran)} and no crash of it is {where}.", False
     if unknown:
         return f"{machine}: whether a crash is on the disk could not be read.", False
-    return f"{machine}: no crash is on the disk.", False
+    return f"{machine}: no crash is {where}.", False
 
 
 def _crashed_before(boots: Sequence[Mapping[str, Any]]) -> bool:

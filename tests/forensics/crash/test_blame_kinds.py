@@ -148,6 +148,11 @@ def test_an_error_record_that_is_not_in_the_dump_is_a_gap() -> None:
     assert "what failed is memory" in because(crash)
 
 
+def test_an_error_of_no_known_source_without_its_record_is_no_more_than_medium() -> None:
+    crash = crash_of(server2019(), 0x124, (0x77, NOWHERE, 0, 0))
+    assert (crash["culprit"]["kind"], crash["culprit"]["confidence"]) == ("hardware", "medium")
+
+
 def test_a_memory_module_is_named_by_the_firmwares_table() -> None:
     body = bytearray(0x50)
     struct.pack_into("<Q", body, 0, 1 << 1 | 1 << 17)

@@ -172,6 +172,14 @@ def test_that_there_is_no_crash_is_not_said_where_dumps_could_not_be_read(path: 
     assert "no crash is on the disk" in said(facts(system=SYSTEM, gaps=other))["sentence"]
 
 
+def test_that_there_is_no_crash_is_said_of_the_usual_places_alone_where_others_are_not_known() -> None:
+    gaps = [{"path": "/crash_settings", "reason": "the hive SYSTEM is missing"}]
+    made = said(facts(system=SYSTEM, gaps=gaps))
+    where = "where dumps usually lie; whether they were written elsewhere could not be read. "
+    assert made["sentence"].startswith(f"{WHO}: no crash is {where}")
+    assert f"and no crash of it is {where}" in said(facts(system=SYSTEM, boot={"boots": BOOTS}, gaps=gaps))["sentence"]
+
+
 def test_of_several_that_cannot_be_excluded_the_likeliest_is_named() -> None:
     made = said(
         facts(),
