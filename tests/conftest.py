@@ -6,10 +6,12 @@ checkout). `STOPCODE_REQUIRE=1` (set by CI) turns every skip for a missing progr
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import lzma
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,9 @@ SHARED = Path(os.environ.get("STOPCODE_SHARED", ROOT.parent / "shared")).resolve
 REQUIRE = os.environ.get("STOPCODE_REQUIRE") == "1"
 FIXTURES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stopcode" / "fixtures"
 
+#: The Python that Debian's packages bring modules for, whatever runs the tests.
+SYSTEM_PYTHON = "/usr/bin/python3"
+
 settings.register_profile("short", max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("long", max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("long" if os.environ.get("STOPCODE_FUZZ") == "long" else "short")
@@ -33,11 +38,22 @@ def _missing(reason: str) -> None:
     pytest.skip(reason)
 
 
+@functools.cache
+def _installed(program: str) -> bool:
+    """Whether a program is there; `python3:NAME` is a module of the system's own Python."""
+    name, _colon, module = program.partition(":")
+    if not module:
+        return shutil.which(name) is not None
+    if not Path(SYSTEM_PYTHON).exists():
+        return False
+    return subprocess.run([SYSTEM_PYTHON, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs a program, the shared data or the wheels that are not here; fail instead where CI says so."""
     for mark in item.iter_markers("peer"):
         for program in mark.args:
-            if shutil.which(program) is None:
+            if not _installed(program):
                 _missing(f"the program {program} is not installed")
     if item.get_closest_marker("realdata") is not None and not SHARED.is_dir():
         _missing(f"no shared data at {SHARED} (set STOPCODE_SHARED)")

@@ -27,6 +27,7 @@ PACKAGE = {
     "ntfsinfo": "ntfs-3g",
     "ntfsrecover": "ntfs-3g",
     "openssl": "openssl",
+    "python3:pyvhdi": "python3-libvhdi",
     "qemu-img": "qemu-utils",
     "qemu-io": "qemu-utils",
     "reglookup": "reglookup",

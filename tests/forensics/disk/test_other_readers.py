@@ -1,4 +1,4 @@
-"""Every container of the real disks that 7-Zip reads: its bytes beside ours."""
+"""Every container of the real disks that 7-Zip or libvhdi reads: their bytes beside ours."""
 
 from __future__ import annotations
 
@@ -33,6 +33,24 @@ READ = [
 ]
 
 
+#: Reads LENGTH bytes of argv[1] by libvhdi to standard output.
+LIBVHDI = f"""
+import sys, pyvhdi
+disk = pyvhdi.file()
+disk.open(sys.argv[1])
+left = min(disk.get_media_size(), {LENGTH})
+while left:
+    piece = disk.read_buffer(min(left, 1 << 20))
+    left -= len(piece)
+    sys.stdout.buffer.write(piece)
+"""
+
+
+def ours(path: Path) -> bytes:
+    with open_container(path, Diagnostics()) as disk:
+        return disk.source.read_at(0, min(LENGTH, disk.size))
+
+
 @pytest.mark.realdata
 @pytest.mark.peer("7zz")
 @pytest.mark.parametrize(("name", "kind"), READ)
@@ -42,7 +60,15 @@ def test_7zip_reads_the_same_bytes(unpacked: Give, name: str, kind: str) -> None
         assert judge.stdout is not None
         theirs = judge.stdout.read(LENGTH)
         judge.kill()
-    with open_container(path, Diagnostics()) as disk:
-        ours = disk.source.read_at(0, min(LENGTH, disk.size))
     assert theirs
-    assert ours == theirs
+    assert ours(path) == theirs
+
+
+@pytest.mark.realdata
+@pytest.mark.peer("python3:pyvhdi")
+@pytest.mark.parametrize("name", [*(name for name, kind in READ if kind in ("VHD", "VHDX")), "dfvfs/image.vhd"])
+def test_libvhdi_reads_the_same_bytes(unpacked: Give, name: str) -> None:
+    path = unpacked(f"disks/{name}")
+    judge = subprocess.run(["/usr/bin/python3", "-c", LIBVHDI, path], capture_output=True, check=True)
+    assert judge.stdout
+    assert ours(path) == judge.stdout
