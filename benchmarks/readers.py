@@ -54,17 +54,18 @@ _OPEN = {
 _WALK = """
 import sys
 {open}
-keys, count = [root], 0
+keys, count, refused = [root], 0, 0
 while keys:
     key = keys.pop()
     for value in key.values():
         try:
             value{data}
         except Exception:
-            pass
+            refused += 1
         count += 1
     keys.extend(key.subkeys())
 assert count > 90000, count
+assert refused * 1000 < count, refused  # who reads nothing is fast
 """
 _HIVES = (
     "from parsers.bytesource import FileSource\nfrom parsers.registry import Hive\n"
